@@ -1,0 +1,40 @@
+"""Recurrent nonlinearities of the plain RNN (the gates of LSTM and GRU keep sigmoid and tanh)."""
+
+from pydantic import Field
+
+from rnnlab.choices import Line, Table
+
+PLAIN = ("rnn",)
+
+ACTIVATIONS = Table(
+    "activation",
+    {
+        "tanh": Line("rnnlab.activations.tanh:Tanh", "tanh a; slope at most 1", "standard", cells=PLAIN),
+        "relu": Line(
+            "rnnlab.activations.relu:ReLU", "max(0, a); slope 0 or 1, state unbounded", "Le 2015", cells=PLAIN
+        ),
+        "leaky_relu": Line(
+            "rnnlab.activations.leaky_relu:LeakyReLU",
+            "max(s a, a); slope s or 1, state unbounded",
+            "Maas 2013",
+            {"slope": (float, Field(0.01, gt=0, lt=1, description="slope s of the negative side"))},
+            cells=PLAIN,
+        ),
+        "hardtanh": Line(
+            "rnnlab.activations.hardtanh:HardTanh",
+            "clip(a, -1, 1); slope exactly 0 outside",
+            "Collobert 2004",
+            cells=PLAIN,
+        ),
+        "softsign": Line(
+            "rnnlab.activations.softsign:Softsign",
+            "a / (1 + |a|); saturates polynomially",
+            "Bergstra 2009",
+            cells=PLAIN,
+        ),
+        "sin": Line("rnnlab.activations.sin:Sin", "sin a; no saturation", "Sopena 1999", cells=PLAIN),
+        "linear": Line(
+            "rnnlab.activations.linear:Linear", "a; the exact oracle", "Henaff 2016", cells=PLAIN
+        ),
+    },
+)

@@ -1,0 +1,79 @@
+"""What every cell promises, and the slow, plain way to run one.
+
+Shapes: T timesteps, S lanes, B sequences, I inputs, H hidden units, G rows of the weights (gates times H).
+States start at zero. A **probe** is a tensor of zeros added to a state after each step; its gradient is the
+exact total dL/ds_t with the state split: at c_t of an LSTM the path through h_t is not counted, since the
+probe on h_t counts it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+States = dict[str, Tensor]
+"""Every state by name, each (T, S, B, H); `h` is what the next layer and the readout see."""
+
+
+class Weights(NamedTuple):
+    """One layer's parameters with torch's names, gate order and two biases, a lane in front."""
+
+    w_ih_SGI: Tensor
+    w_hh_SGH: Tensor
+    b_ih_SG: Tensor
+    b_hh_SG: Tensor
+
+
+class Cell(ABC):
+    """One timestep of a recurrence, and the fastest way over all of them."""
+
+    gates: ClassVar[tuple[str, ...]]
+    """Names of the H-row blocks of the weights, in torch's order."""
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    """Names of the states, h first."""
+    anchor_state: ClassVar[str] = "h"
+    """The state whose G2 curve a verdict reads."""
+
+    @abstractmethod
+    def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The states after one timestep, each (S, B, H), differentiable by autograd: the definition."""
+
+    @abstractmethod
+    def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
+        """All states at all timesteps, differentiable once, on the fastest path; equal to `loop`.
+
+        Args:
+            probes: zeros (T, S, B, H) by state name, whose gradients are wanted. Their values are not read.
+        """
+
+    def fast(self, weights: Weights, x_TSBI: Tensor) -> Tensor:
+        """h alone at all timesteps (T, S, B, H), on the path that training takes; equal to `scan`."""
+        return self.scan(weights, x_TSBI)["h"]
+
+
+def loop(
+    cell: Cell, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None
+) -> States:
+    """The same as `cell.scan`, timestep by timestep through autograd: slow, and what tests compare with."""
+    hidden = weights.w_hh_SGH.shape[-1]
+    zero = x_TSBI.new_zeros(*x_TSBI.shape[1:3], hidden)
+    state = tuple(zero for _ in cell.states)
+    seen: list[tuple[Tensor, ...]] = []
+    for t, x_SBI in enumerate(x_TSBI):
+        state = cell.step(weights, x_SBI, state)
+        if probes is not None:
+            state = tuple(
+                value + probes[name][t] if name in probes else value
+                for name, value in zip(cell.states, state, strict=True)
+            )
+        seen.append(state)
+    return {name: torch.stack([s[i] for s in seen]) for i, name in enumerate(cell.states)}
+
+
+def affine(weights_SGI: Tensor, bias_SG: Tensor, x_SBI: Tensor) -> Tensor:
+    """x W^T + b in every lane: (S, B, I) -> (S, B, G)."""
+    return torch.baddbmm(bias_SG[:, None], x_SBI, weights_SGI.transpose(1, 2))

@@ -1,0 +1,49 @@
+"""Initialisations of the gate biases, applied after the weights have theirs.
+
+torch has two biases a gate, b_ih and b_hh, which are summed: a value goes into b_ih and 0 into b_hh, else a
+forget bias of 1 acts as 2.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rnnlab.inits.draws import Draws, LayerWeights
+
+
+def default(draws: Draws, layer: LayerWeights, length: int) -> None:
+    """The biases stay as the weights' initialiser left them."""
+
+
+def forget_bias(draws: Draws, layer: LayerWeights, length: int, value: float = 1.0) -> None:
+    """The forget gate's bias is `value` in all; the other gates keep theirs. Source: Gers 2000."""
+    for bias_G, number in ((layer.b_ih_G, value), (layer.b_hh_G, 0.0)):
+        _block(bias_G, draws, "f").fill_(number)
+
+
+def chrono(draws: Draws, layer: LayerWeights, length: int, T_max: int | None = None) -> None:
+    """LSTM: b_f ~ log U(1, T_max - 1), b_i = -b_f. GRU: b_z = +log U, for torch's z keeps. Others 0.
+
+    Papers that write h' = (1 - z) h + z n have the opposite sign at z.
+
+    Args:
+        length: the task's T, which `T_max` is where it is not given.
+        T_max: the longest memory, in steps, at least 3.
+
+    Source: Tallec & Ollivier 2018.
+    """
+    longest = max(3, T_max or length)
+    uniform = (draws.uniform("chrono", draws.hidden) + 1) / 2
+    log_time = (1 + uniform * (longest - 2)).log()
+    layer.b_ih_G.zero_()
+    layer.b_hh_G.zero_()
+    if "f" in draws.gates:
+        _block(layer.b_ih_G, draws, "f").copy_(log_time)
+        _block(layer.b_ih_G, draws, "i").copy_(-log_time)
+    else:
+        _block(layer.b_ih_G, draws, "z").copy_(log_time)
+
+
+def _block(bias_G: Tensor, draws: Draws, gate: str) -> Tensor:
+    start = draws.gates.index(gate) * draws.hidden
+    return bias_G[start : start + draws.hidden]

@@ -1,0 +1,57 @@
+"""Random draws that initialisers share, so that two arms of a block differ in their rule and not in luck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnlab.training.seeding import generator_for
+
+
+@dataclass
+class LayerWeights:
+    """One layer of one lane, float64: (G, I), (G, H), (G,), (G,); G = gates x H in torch's order."""
+
+    w_ih_GI: Tensor
+    w_hh_GH: Tensor
+    b_ih_G: Tensor
+    b_hh_G: Tensor
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What an initialiser may draw for one layer of one lane: each tensor from a stream of its own name."""
+
+    seed: int
+    """The replicate's seed."""
+    layer: int
+    gates: tuple[str, ...]
+    """Names of the H-row blocks in torch's order."""
+    inputs: int
+    hidden: int
+
+    @property
+    def rows(self) -> int:
+        """G, rows of the weights."""
+        return len(self.gates) * self.hidden
+
+    def uniform(self, name: str, *shape: int) -> Tensor:
+        """U(-1, 1), float64."""
+        generator = generator_for("init", self.seed, self.layer, name, "uniform")
+        return torch.rand(*shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        """N(0, 1), float64."""
+        generator = generator_for("init", self.seed, self.layer, name, "normal")
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def glorot_inputs(self) -> Tensor:
+        """W_ih, U(±√(6 / (I + H))) per gate block: (G, I)."""
+        bound = (6 / (self.inputs + self.hidden)) ** 0.5
+        return bound * self.uniform("weight_ih", self.rows, self.inputs)
+
+    def zero_biases(self) -> tuple[Tensor, Tensor]:
+        """b_ih and b_hh of zeros."""
+        return torch.zeros(self.rows, dtype=torch.float64), torch.zeros(self.rows, dtype=torch.float64)

@@ -1,0 +1,236 @@
+"""What a trial is: frozen models, extra keys refused, JSON and YAML both ways. Loads no torch.
+
+A `TrialSpec` says everything that decides a trial's numbers. Fields that choose from a table hold a `Choice`
+(name and options); `task` and `optim` are written flat: `{kind: adding, length: 100}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from rnnlab.activations import ACTIVATIONS
+from rnnlab.cells import CELLS
+from rnnlab.choices import Choice, Table, choice_of, options_of, parse_choice
+from rnnlab.clipping import CLIPS
+from rnnlab.errors import SpecError
+from rnnlab.inits import BIAS_INITS, INITS
+from rnnlab.probes import PROBES
+from rnnlab.tasks import TASKS
+from rnnlab.training import OPTIMISERS
+from rnnlab.written import dump_yaml, read_spec_file, validated
+
+
+class Spec(BaseModel):
+    """A frozen model that refuses extra keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FlatSpec(Spec):
+    """A spec written flat: `kind`, its own fields, and the options of that kind's table line beside them."""
+
+    table: ClassVar[Table]
+    kind: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise SpecError(
+                f"a {cls.table.noun} is written {{kind: ..., option: value}}, but got {data!r} "
+                f"(kinds: {', '.join(cls.table)})"
+            )
+        own = {name: value for name, value in data.items() if name in cls.model_fields}
+        if "kind" not in own:
+            default = cls.model_fields["kind"].default
+            if not isinstance(default, str):
+                raise SpecError(f"a {cls.table.noun} requires `kind` (kinds: {', '.join(cls.table)})")
+            own["kind"] = default
+        given = dict(own.get("options") or {})
+        given |= {name: value for name, value in data.items() if name not in cls.model_fields}
+        own["options"] = options_of(cls.table, str(own["kind"]), given)
+        return own
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: Any) -> dict[str, Any]:
+        data = handler(self)
+        options = {name: value for name, value in data.pop("options", {}).items() if value is not None}
+        kind = {"kind": data.pop("kind")} if "kind" in data else {}
+        return {**kind, **options, **data}
+
+
+class LossSpec(Spec):
+    """Where the loss sits and how L_1, L_2, ... combine into L."""
+
+    at: Literal["every", "last"] | list[int] = "last"
+    """Timesteps with a loss: all, the last, or these (0-based; negative counts from the end)."""
+    combine: Literal["mean", "sum"] = "mean"
+    """How the losses of those timesteps become one."""
+
+
+class TaskSpec(FlatSpec):
+    """A task and its options, and optionally where its loss sits."""
+
+    table: ClassVar[Table] = TASKS
+    loss: LossSpec | None = None
+    """None: where the task has it by definition."""
+
+
+class ModelSpec(Spec):
+    """A recurrent network: cells stacked in depth, and a linear readout."""
+
+    cell: choice_of(CELLS) = parse_choice(CELLS, "rnn")
+    activation: choice_of(ACTIVATIONS) | None = None
+    """Nonlinearity of the plain RNN; None: tanh there, and nothing elsewhere."""
+    hidden: int = Field(64, ge=1, le=4096)
+    """H, units in a layer."""
+    depth: int = Field(1, ge=1, le=4)
+    """L, layers."""
+    init: choice_of(INITS) = parse_choice(INITS, "default")
+    """How weights begin."""
+    bias_init: choice_of(BIAS_INITS) = parse_choice(BIAS_INITS, "default")
+    """How gate biases begin, after `init`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tanh_by_default(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("cell", "rnn") == "rnn" and data.get("activation") is None:
+            return {**data, "activation": "tanh"}
+        return data
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for table, choice in (
+            (ACTIVATIONS, self.activation),
+            (INITS, self.init),
+            (BIAS_INITS, self.bias_init),
+        ):
+            cells = table[choice.kind].cells if choice else None
+            if choice and cells is not None and self.cell.kind not in cells:
+                raise SpecError(
+                    f"{table.noun} {choice.kind!r} requires the cell {' or '.join(cells)}, but the cell is "
+                    f"{self.cell.kind!r}; leave {table.noun} out, or in a space add "
+                    f"`when: {{cell: {cells[0] if len(cells) == 1 else list(cells)}}}`"
+                )
+        return self
+
+
+class OptimSpec(FlatSpec):
+    """How a network is updated: optimiser and its options, learning rate, batch, clip."""
+
+    table: ClassVar[Table] = OPTIMISERS
+    kind: str = "adam"
+    lr: float = Field(1e-3, gt=0, le=100, allow_inf_nan=False)
+    """Learning rate."""
+    batch: int = Field(32, ge=1, le=65_536)
+    """B, sequences in an update."""
+    clip: choice_of(CLIPS) = parse_choice(CLIPS, "none")
+    """What is done to the gradient first."""
+
+
+class VerdictSpec(Spec):
+    """Thresholds of a verdict (SCIENCE.md section 5). All compare norms at lag k with the norm at `first_lag`."""
+
+    decades: float = Field(3.0, gt=0)
+    """|D| above this is vanishing or exploding, in powers of ten."""
+    explosion_hump: float = Field(1e3, gt=1)
+    """A largest norm above this multiple is exploding, whatever D says."""
+    transient_hump: float = Field(10.0, gt=1)
+    """A largest norm above this multiple is transient."""
+    first_lag: int = Field(5, ge=0)
+    """The lag that norms are compared with; gated cells lie at lag 0."""
+    least_lags: int = Field(15, ge=2)
+    """Fewer lags than this is too_short."""
+    horizon: float = Field(3.0, gt=0)
+    """r: the horizon H_r is the smallest lag with a norm below 10^-r of that at first_lag."""
+
+
+class ExplodedSpec(Spec):
+    """When a replicate counts as exploded, beside any non-finite value."""
+
+    ratio: float = Field(100.0, gt=1)
+    """Multiple of the median that the applied gradient's norm must pass."""
+    window: int = Field(50, ge=1)
+    """Pre-clip norms that the median is taken over."""
+    least: int = Field(10, ge=1)
+    """Norms that must have been seen."""
+
+
+class ProbeSpec(Spec):
+    """What is measured, when, and how it is judged."""
+
+    measure: list[str] = list(PROBES)
+    """Names of probes."""
+    schedule: Literal["log"] | list[int] = "log"
+    """Updates to probe at: 0, 1, 2, 5, 10, 20, 50, ... and the last; or these and the last."""
+    batch: int = Field(32, ge=1, le=4096)
+    """Validation sequences in the probe batch."""
+    verdict: VerdictSpec = VerdictSpec()
+    exploded: ExplodedSpec = ExplodedSpec()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for name in self.measure:
+            parse_choice(PROBES, name)
+        if "anchor" not in self.measure:
+            raise SpecError("probe.measure must hold 'anchor': the verdict reads it; add it")
+        if isinstance(self.schedule, list) and any(update < 0 for update in self.schedule):
+            raise SpecError(f"probe.schedule holds updates of 0 or more, but got {self.schedule}")
+        return self
+
+
+class BudgetSpec(Spec):
+    """How long a trial trains, the same for every trial of a sweep."""
+
+    updates: int = Field(2000, ge=1)
+    """Optimiser updates."""
+    evaluations: int = Field(10, ge=1)
+    """Times that the validation loss is taken and told to the pruner, evenly spaced."""
+
+
+class TrialSpec(Spec):
+    """Everything that decides a trial's numbers."""
+
+    task: TaskSpec
+    model: ModelSpec = ModelSpec()
+    optim: OptimSpec = OptimSpec()
+    probe: ProbeSpec = ProbeSpec()
+    budget: BudgetSpec = BudgetSpec()
+    replicates: int = Field(5, ge=1, le=256)
+    """R, seeds trained side by side as lanes."""
+    seed: int = 0
+    """The sweep's seed."""
+    block: int = Field(0, ge=0)
+    """Which draw of the nuisance values; seeds are hash(seed, block, replicate)."""
+
+    @property
+    def config_hash(self) -> str:
+        """12 hex digits that two trials share when only their block and seeds differ."""
+        data = self.model_dump(mode="json", exclude={"seed", "block", "replicates"})
+        return content_hash(data)
+
+    def to_yaml(self) -> str:
+        """YAML that `TrialSpec.from_file` reads back as an equal spec."""
+        return dump_yaml(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_file(cls, path: Path) -> TrialSpec:
+        """The spec in a YAML or JSON file.
+
+        Raises:
+            SpecError: with everything that is wrong in one message.
+        """
+        return validated(cls, read_spec_file(path), str(path))
+
+
+def content_hash(data: Any) -> str:
+    """12 hex digits of the content of JSON-able data, whatever the order of its keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

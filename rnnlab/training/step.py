@@ -1,0 +1,100 @@
+"""One update of all lanes: loss, gradient, finiteness, clip, optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnlab.clipping.base import Clip, row_norm
+from rnnlab.model import Network
+from rnnlab.tasks.base import Batch, Task, correct_by_timestep, loss_by_timestep
+from rnnlab.training.optimiser import Optimiser
+
+CHUNK = 256
+"""Sequences evaluated at once: bounds memory on long tasks."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one update came to, every field (S,).
+
+    Args:
+        loss_S: training loss. norm_S: gradient norm before clipping, float64, 0 in lanes that are not alive.
+        applied_S: after clipping. failed: lanes that went non-finite at this update, by cause.
+    """
+
+    loss_S: Tensor
+    norm_S: Tensor
+    applied_S: Tensor
+    failed: dict[str, Tensor]
+
+
+def training_loss(network: Network, task: Task, x_TSBI: Tensor, y_TSB: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of every lane (S,), and the top layer's last h (S, B, H)."""
+    h_TSBH = network.top(x_TSBI)
+    positions = task.positions
+    if len(positions) < task.length:
+        scored, y = h_TSBH[positions], y_TSB[positions]
+    else:
+        scored, y = h_TSBH, y_TSB
+    loss_TS = loss_by_timestep(task.objective, network.read(scored), y).mean(2)
+    loss_S = loss_TS.mean(0) if task.loss.combine == "mean" else loss_TS.sum(0)
+    return loss_S, h_TSBH[-1]
+
+
+def update(
+    network: Network, task: Task, optimiser: Optimiser, clip: Clip, batches: list[Batch], alive_S: Tensor
+) -> Step:
+    """One update of the lanes that are alive, from a batch a lane.
+
+    Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN spoils
+    every entry (SCIENCE.md 1.3). A lane that fails is left as it was before this update.
+    """
+    x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1)
+    y_TSB = torch.stack([batch.y_TN for batch in batches], 1)
+    loss_S, last_SBH = training_loss(network, task, x_TSBI, y_TSB)
+    (g_SP,) = torch.autograd.grad(loss_S.sum(), [network.theta])
+    with torch.no_grad():
+        norm_S = row_norm(g_SP)
+        failed: dict[str, Tensor] = {}
+        moving_S = alive_S.clone()
+        for cause, fine_S in (
+            ("state", last_SBH.isfinite().all(2).all(1)),
+            ("loss", loss_S.isfinite()),
+            ("gradient", norm_S.isfinite()),
+        ):
+            failed[cause] = moving_S & ~fine_S
+            moving_S &= fine_S
+        if not moving_S.all():
+            g_SP = torch.where(moving_S[:, None], g_SP, 0.0)
+            norm_S = torch.where(moving_S, norm_S, 0.0)
+        g_SP = clip(g_SP, norm_S)
+        applied_S = row_norm(g_SP)
+        optimiser.step(g_SP, moving_S)
+    return Step(loss_S.detach(), norm_S, applied_S, failed)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss and accuracy of every lane on one split, float64 (S,); accuracy None for mse."""
+
+    loss_S: Tensor
+    accuracy_S: Tensor | None
+
+
+@torch.no_grad()
+def evaluate(network: Network, task: Task, batch: Batch) -> Evaluation:
+    """Loss as the task combines it, and the share of right classes, over all sequences of a split."""
+    losses, rights = [], []
+    for start in range(0, batch.x_TNI.shape[1], CHUNK):
+        part = slice(start, start + CHUNK)
+        out = network(batch.x_TNI[:, None, part])
+        y = batch.y_TN[:, None, part]
+        losses.append(task.combine(loss_by_timestep(task.objective, out, y).double()))
+        right = correct_by_timestep(task.objective, out, y)
+        if right is not None:
+            rights.append(right[task.accuracy_positions].double().mean(0))
+    accuracy_S = torch.cat(rights, 1).mean(1) if rights else None
+    return Evaluation(torch.cat(losses, 1).mean(1), accuracy_S)

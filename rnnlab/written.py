@@ -1,0 +1,117 @@
+"""Reading and writing specs as YAML and JSON, and turning pydantic's errors into one clear message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rnnlab.choices import nearest
+from rnnlab.errors import SpecError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number and a key written twice is an error (YAML 1.1 says neither)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if isinstance(key, (str, int, float)):
+                if key in seen:
+                    raise SpecError(f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice; keep one")
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$|^[-+]?(\d+\.\d*|\.\d+)$|^[-+]?\.(inf|Inf)$|^\.nan$"),
+    list("-+0123456789."),
+)
+
+
+def load_yaml(text: str, source: str = "the spec") -> dict[str, Any]:
+    """A mapping from YAML or JSON text.
+
+    Raises:
+        SpecError: not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SpecError(f"{source} is not YAML{where}: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else f"a {type(data).__name__}"
+        raise SpecError(f"{source} must be a mapping of keys to values, but holds {found}")
+    return data
+
+
+def read_spec_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file.
+
+    Raises:
+        SpecError: no such file, not text, or not a mapping.
+    """
+    if not path.is_file():
+        raise SpecError(f"{path} is not a file; give the path of a spec (`rnnlab recipes first` prints one)")
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise SpecError(f"{path} is not a text file; a spec is YAML or JSON in UTF-8") from None
+
+
+def dump_yaml(data: Mapping[str, Any]) -> str:
+    """YAML that `load_yaml` reads back as the same values, short lists and mappings on one line."""
+    return yaml.dump(dict(data), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """Names of the fields of the model that `path` leads to; empty where it leads elsewhere."""
+    here: Any = model
+    for part in path:
+        if not isinstance(part, str) or part not in getattr(here, "model_fields", {}):
+            return []
+        annotation = here.model_fields[part].annotation
+        kinds = [annotation, *get_args(annotation)]
+        here = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return list(getattr(here, "model_fields", {}))
+
+
+def explain(error: ValidationError, model: type[BaseModel], source: str = "") -> SpecError:
+    """One message for all that pydantic found wrong, with paths, values and the nearest valid key."""
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            names = _fields_at(model, item["loc"][:-1])
+            lines.append(f"{where}: no such key{nearest(str(item['loc'][-1]), names)} (keys: {', '.join(names)})")
+        elif item["type"] == "missing":
+            lines.append(f"{where}: required, but not given")
+        elif item["type"] == "value_error":
+            lines.append(f"{where}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
+        else:
+            message = item["msg"].replace("Input should", "it should")
+            lines.append(f"{where}: got {item['input']!r}, but {message}")
+    start = f"{source}: " if source else ""
+    return SpecError(start + "; ".join(dict.fromkeys(lines)))
+
+
+def validated(model: type[M], data: Any, source: str = "") -> M:
+    """`data` as a `model`.
+
+    Raises:
+        SpecError: with everything that is wrong in one message.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise explain(error, model, source) from None
