@@ -1,0 +1,1 @@
+"""Services: the `rnnlab` command, and whatever else people reach sweeps through."""

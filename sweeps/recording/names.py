@@ -1,0 +1,88 @@
+"""Every name that a reviewer meets in MLflow, in one list: params, tags, metrics, artifacts.
+
+Charts get slow with many keys, so a run has about 40 metric keys at most: scalars by update, finals, and the
+per-timestep curves of the top layer at three updates, whose step axis is the timestep or the lag.
+"""
+
+from __future__ import annotations
+
+from rnnlab.activations import ACTIVATIONS
+from rnnlab.cells import CELLS
+from rnnlab.choices import Table
+from rnnlab.clipping import CLIPS
+from rnnlab.inits import BIAS_INITS, INITS
+from rnnlab.training import OPTIMISERS
+
+PARAMS: dict[str, tuple[str, str]] = {
+    "cell": ("model", "cell"),
+    "activation": ("model", "activation"),
+    "init": ("model", "init"),
+    "bias_init": ("model", "bias_init"),
+    "hidden": ("model", "hidden"),
+    "depth": ("model", "depth"),
+    "optimiser": ("optim", "kind"),
+    "lr": ("optim", "lr"),
+    "batch": ("optim", "batch"),
+    "momentum": ("optim", "momentum"),
+    "decay": ("optim", "decay"),
+    "beta1": ("optim", "beta1"),
+    "beta2": ("optim", "beta2"),
+    "clip": ("optim", "clip"),
+}
+"""Names that a space may search over, and MLflow's params: where each lies in a `TrialSpec`. Options of the
+task are searched as `task.length` and so on."""
+
+TABLES: dict[str, Table] = {
+    "cell": CELLS,
+    "activation": ACTIVATIONS,
+    "init": INITS,
+    "bias_init": BIAS_INITS,
+    "optimiser": OPTIMISERS,
+    "clip": CLIPS,
+}
+"""Params whose values are choices from a table."""
+
+MITIGATIONS = ("cell", "activation", "init", "bias_init", "clip", "depth")
+"""Params that a table of configurations shows first."""
+
+# tags of a run
+SWEEP_ID, TRIAL, BLOCK, CONFIG_HASH = "sweep_id", "trial", "block", "config_hash"
+VERDICT, VERDICT_INIT, OUTCOME, CAUSE, SEEDS = "verdict", "verdict_init", "outcome", "cause", "seeds"
+EXPLODED = "exploded"
+
+# metrics by update: the median over replicates (score: the mean, as Optuna hears it)
+BY_UPDATE = {
+    "train_loss": "train_loss",
+    "validation_loss": "validation_loss",
+    "accuracy": "validation_accuracy",
+    "score": "score",
+    "gradient_norm": "gradient_norm_log10",
+    "clip_rate": "clip_rate",
+    "clip_coefficient": "clip_coefficient",
+    "decades": "decades",
+}
+"""rnnlab's scalar -> metric. `gradient_norm_log10` is the global norm before clipping."""
+LOGGED = frozenset({"gradient_norm"})
+"""Scalars recorded as log10."""
+ALIVE = "replicates_alive"
+"""Metric by update: replicates that had not diverged."""
+
+# metrics at the end, one point each
+FINALS = (
+    "final_score", "final_score_sd", "test_score", "test_accuracy", "solved", "healthy", "exploded",
+    "diverged", "spikes", "decades_init", "decades_end", "seconds",
+)  # fmt: skip
+"""Of a trial: means over replicates (decades: median) and counts of replicates."""
+
+WHEN = ("1_first", "2_middle", "3_last")
+"""The three probed updates whose curves are charted; their numbers sort in the page's order."""
+
+
+def by_step(curve: str, when: str) -> str:
+    """The metric of a curve by timestep or lag, `by_timestep/total_h/3_last`: step = timestep, or the lag."""
+    axis = "by_lag" if curve.startswith("anchor") else "by_timestep"
+    return f"{axis}/{curve}/{when}"
+
+
+# artifacts of a run
+CURVES_FILE, HEATMAP_FILE, SPEC_FILE, RESULT_FILE = "curves.npz", "heatmap.png", "trial.yaml", "result.json"

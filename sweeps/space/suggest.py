@@ -1,0 +1,35 @@
+"""From Optuna's trial to a point of the space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweeps.space.dimensions import Dimension, Picks, Value
+from sweeps.space.space import Space
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def suggest(trial: optuna.trial.Trial, space: Space) -> Picks:
+    """The point that a trial picks, dimension by dimension; conditions decide which are asked."""
+
+    def choose(dimension: Dimension) -> Value:
+        if dimension.choices:
+            value: Value = trial.suggest_categorical(dimension.key, list(dimension.choices))
+            return value
+        if dimension.whole:
+            step = int(dimension.step or 1)
+            return trial.suggest_int(
+                dimension.key, int(dimension.low), int(dimension.high), step=step, log=dimension.log
+            )
+        return trial.suggest_float(
+            dimension.key, dimension.low, dimension.high, step=dimension.step, log=dimension.log
+        )
+
+    return space.pick(choose)
+
+
+def named_by_key(space: Space, picks: Picks) -> dict[str, Value]:
+    """A point by Optuna's names, for `enqueue_trial`."""
+    return {space.dimension_of(name, picks).key: value for name, value in picks.items()}

@@ -1,0 +1,150 @@
+"""What a sweep is: a task, a base, a space, a search and a budget, as a person writes it. Loads no torch."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rnnlab.choices import choice_of, parse_choice
+from rnnlab.errors import SpecError
+from rnnlab.spec import BudgetSpec, ProbeSpec, Spec, TaskSpec, TrialSpec, content_hash
+from rnnlab.written import dump_yaml, read_spec_file, validated
+from sweeps.search import PRUNERS, SAMPLERS
+from sweeps.space.decode import decode
+from sweeps.space.designs import grid
+from sweeps.space.dimensions import Picks
+from sweeps.space.space import Space
+
+CHECKED = 2000
+"""Combinations of a space that are checked before a sweep starts; larger spaces are checked by sample."""
+
+
+class SearchSpec(Spec):
+    """Who picks configurations, how many, and who ends one early."""
+
+    sampler: choice_of(SAMPLERS) = parse_choice(SAMPLERS, "tpe")
+    trials: int | None = Field(None, ge=1, le=100_000)
+    """Trials in all; a grid has as many as its table has rows, for each block."""
+    pruner: choice_of(PRUNERS) = parse_choice(PRUNERS, "none")
+    seed: int = Field(0, ge=0)
+    """Of the sampler, and with block and replicate of all training."""
+    blocks: int = Field(1, ge=1)
+    """Draws of the seeds that a grid is repeated with; for random and tpe every trial is a block."""
+
+    @model_validator(mode="after")
+    def _sized(self) -> Self:
+        if self.sampler.kind == "grid":
+            if self.trials is not None:
+                raise SpecError("the sampler grid runs its whole table; leave `trials` out")
+        elif self.trials is None:
+            raise SpecError(f"the sampler {self.sampler.kind} requires `trials`, how many to run; add it")
+        elif self.blocks != 1:
+            raise SpecError(f"`blocks` has no effect with the sampler {self.sampler.kind}; leave it out")
+        return self
+
+
+class SweepSpec(Spec):
+    """A sweep, as a person writes it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    """Lower-case letters, digits, - and _; the id of the sweep, with -2, -3, ... when run again."""
+    description: str = ""
+    """What it asks, in a sentence."""
+    task: TaskSpec
+    model: dict[str, Any] = {}
+    """What all configurations share; what is searched stands in `space`."""
+    optim: dict[str, Any] = {}
+    space: dict[str, Any] = Field(min_length=1)
+    search: SearchSpec
+    replicates: int = Field(5, ge=1, le=256)
+    budget: BudgetSpec = BudgetSpec()
+    probe: ProbeSpec = ProbeSpec()
+    objective: Literal["score"] = "score"
+    """What the search minimises: log10(validation loss / trivial baseline)."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self._check_base()
+        space = Space(self.space, self.task.kind)
+        if self.search.sampler.kind == "grid":
+            grid(space)
+        for picks in self._corners(space):
+            shown = ", ".join(f"{name}={value}" for name, value in picks.items())
+            try:
+                space.pick(lambda dimension, picks=picks: picks[dimension.name])  # type: ignore[misc]
+                decode(self._base, space, picks, seed=self.search.seed, block=0)
+            except SpecError as error:
+                raise SpecError(f"space: with {shown}: {error}") from None
+        return self
+
+    def _check_base(self) -> None:
+        """What all configurations share must be known by itself, or the error would name the space."""
+        lone = {name: self.model[name] for name in self.model if name not in ("cell", "activation", "init", "bias_init")}
+        validated(TrialSpec, {"task": {"kind": "adding"}, "model": lone})
+        optim = {name: value for name, value in self.optim.items() if name in ("lr", "batch", "clip")}
+        validated(TrialSpec, {"task": {"kind": "adding"}, "optim": optim})
+
+    def _corners(self, space: Space) -> list[Picks]:
+        found = list(itertools.islice(space.points(lambda dimension: dimension.corners), CHECKED + 1))
+        if len(found) <= CHECKED:
+            return found
+        draw = random.Random(0)
+        return [space.pick(lambda dimension: draw.choice(dimension.corners)) for _ in range(CHECKED)]
+
+    @property
+    def _base(self) -> dict[str, Any]:
+        """The sections of a `TrialSpec` that all trials share."""
+        return {
+            "task": self.task.model_dump(mode="json"),
+            "model": self.model,
+            "optim": self.optim,
+            "probe": self.probe.model_dump(mode="json"),
+            "budget": self.budget.model_dump(mode="json"),
+            "replicates": self.replicates,
+        }
+
+    @cached_property
+    def parsed_space(self) -> Space:
+        """The space with its dimensions in order."""
+        return Space(self.space, self.task.kind)
+
+    @cached_property
+    def table(self) -> list[Picks] | None:
+        """Rows of a grid, block by block; None for other samplers."""
+        return grid(self.parsed_space) * self.search.blocks if self.search.sampler.kind == "grid" else None
+
+    @property
+    def trials(self) -> int:
+        """Trials in all."""
+        return len(self.table) if self.table is not None else self.search.trials or 0
+
+    def block_of(self, number: int) -> int:
+        """The block of trial `number`: of a grid, which pass over the table; else the number itself."""
+        return number // (self.trials // self.search.blocks) if self.table is not None else number
+
+    def trial(self, number: int, picks: Picks) -> TrialSpec:
+        """The trial that a point of the space means."""
+        return decode(self._base, self.parsed_space, picks, seed=self.search.seed, block=self.block_of(number))
+
+    @property
+    def content_hash(self) -> str:
+        """12 hex digits of all but the name: equal specs ask and train the same."""
+        return content_hash(self.model_dump(mode="json", exclude={"name", "description"}))
+
+    def to_yaml(self) -> str:
+        """YAML that reads back as an equal spec, defaults left out."""
+        return dump_yaml(self.model_dump(mode="json", exclude_defaults=True))
+
+    @classmethod
+    def from_file(cls, path: Path) -> SweepSpec:
+        """The spec in a YAML or JSON file.
+
+        Raises:
+            SpecError: with everything that is wrong in one message.
+        """
+        return validated(cls, read_spec_file(path), str(path))
