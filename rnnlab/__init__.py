@@ -26,7 +26,7 @@ _HOMES = {
     "gradient_curve": "rnnlab.probes.anchor",
     "train": "rnnlab.training.loop",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, create_model
+from pydantic_core import CoreSchema, core_schema
 
 from rnnlab.errors import SpecError
 
@@ -162,6 +163,20 @@ def _written(choice: Choice) -> Any:
     return choice.written()
 
 
+@dataclass(frozen=True, eq=False)
+class From:
+    """What makes `Annotated[Choice, From(TABLE)]` a field that reads and writes a choice from `TABLE`."""
+
+    table: Table
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            partial(parse_choice, self.table),
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(_written),
+        )
+
+
 def choice_of(table: Table) -> Any:
-    """The annotation of a field that holds a choice from `table`."""
-    return Annotated[Choice, BeforeValidator(partial(parse_choice, table)), PlainSerializer(_written)]
+    """The annotation of a field that holds a choice from `table`, where a type checker need not read it."""
+    return Annotated[Choice, From(table)]

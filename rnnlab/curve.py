@@ -48,9 +48,12 @@ class Curve:
         """log10 of the values, zeros as `FLOOR`, overflow as -FLOOR; always finite."""
         with np.errstate(divide="ignore"):
             logs = np.log10(np.maximum(self.values_SK, 0))
-        return np.clip(np.nan_to_num(logs, nan=-FLOOR, posinf=-FLOOR, neginf=FLOOR), FLOOR, -FLOOR)
+        logs = np.nan_to_num(logs, nan=-FLOOR, posinf=-FLOOR, neginf=FLOOR)
+        return np.asarray(np.clip(logs, FLOOR, -FLOOR), dtype=np.float64)
 
-    def verdict(self, lag: int | None = None, lane: int = 0, thresholds: VerdictSpec | None = None) -> Verdict:
+    def verdict(
+        self, lag: int | None = None, lane: int = 0, thresholds: VerdictSpec | None = None
+    ) -> Verdict:
         """What a G2 curve says over lags up to `lag` (default T - 1).
 
         Raises:

@@ -64,9 +64,9 @@ class Network(nn.Module):
     def named(self, theta_SP: Tensor | None = None) -> dict[str, Tensor]:
         """Parameters by torch's names, each a view (S, ...) of `theta_SP` (default: the network's own)."""
         theta = self.theta if theta_SP is None else theta_SP
-        parts = theta.split(self._sizes, 1)
+        parts: Sequence[Tensor] = torch.split(theta, self._sizes, 1)
         return {
-            name: part.unflatten(1, shape)
+            name: part.reshape(-1, *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
@@ -163,9 +163,7 @@ def build(spec: ModelSpec, inputs: int, outputs: int | None, length: int, seeds:
     return Network(cell, inputs, spec.hidden, spec.depth, outputs, theta_SP)
 
 
-def _initial(
-    spec: ModelSpec, cell: Cell, inputs: int, outputs: int | None, length: int, seed: int
-) -> Tensor:
+def _initial(spec: ModelSpec, cell: Cell, inputs: int, outputs: int | None, length: int, seed: int) -> Tensor:
     """One lane's parameters, float64, (P,)."""
     init = choose(INITS, spec.init.kind).load()
     bias_init = choose(BIAS_INITS, spec.bias_init.kind).load()
@@ -179,7 +177,10 @@ def _initial(
         # the readout begins as torch.nn.Linear does, with the same draws under every init
         draws = Draws(seed, -1, (), spec.hidden, spec.hidden)
         bound = spec.hidden**-0.5
-        parts += [bound * draws.uniform("weight", outputs, spec.hidden), bound * draws.uniform("bias", outputs)]
+        parts += [
+            bound * draws.uniform("weight", outputs, spec.hidden),
+            bound * draws.uniform("bias", outputs),
+        ]
     return torch.cat([part.flatten() for part in parts])
 
 
@@ -203,7 +204,7 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Network:
     cell = load_cell(Choice(kind=kind), phi)
     size, depth = module.hidden_size, module.num_layers
     shapes = parameter_shapes(len(cell.gates), module.input_size, size, depth, None)
-    like = module.weight_ih_l0
+    like: Tensor = next(module.parameters())
     parts = [
         getattr(module, name).detach() if hasattr(module, name) else like.new_zeros(shape)
         for name, shape in shapes.items()

@@ -19,8 +19,8 @@ SCALARS = (
 )  # fmt: skip
 """Every scalar that training records, by update.
 
-train_loss, validation_loss, accuracy, score: of the task; gradient_norm: the global norm before clipping, at the
-last update; clip_rate: share of updates since the last record whose gradient the clip changed; clip_coefficient:
+train_loss, validation_loss, accuracy, score: of the task; gradient_norm: the global norm before clipping, at
+the last update; clip_rate: share of all updates so far whose gradient the clip changed; clip_coefficient:
 mean norm after over norm before clipping in those updates; decades: D of the worst layer's G2 curve.
 """
 

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from rnnlab.activations import ACTIVATIONS
 from rnnlab.cells import CELLS
-from rnnlab.choices import Choice, Table, choice_of, options_of, parse_choice
+from rnnlab.choices import Choice, From, Table, options_of, parse_choice
 from rnnlab.clipping import CLIPS
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
@@ -86,16 +86,16 @@ class TaskSpec(FlatSpec):
 class ModelSpec(Spec):
     """A recurrent network: cells stacked in depth, and a linear readout."""
 
-    cell: choice_of(CELLS) = parse_choice(CELLS, "rnn")
-    activation: choice_of(ACTIVATIONS) | None = None
+    cell: Annotated[Choice, From(CELLS)] = parse_choice(CELLS, "rnn")
+    activation: Annotated[Choice, From(ACTIVATIONS)] | None = None
     """Nonlinearity of the plain RNN; None: tanh there, and nothing elsewhere."""
     hidden: int = Field(64, ge=1, le=4096)
     """H, units in a layer."""
     depth: int = Field(1, ge=1, le=4)
     """L, layers."""
-    init: choice_of(INITS) = parse_choice(INITS, "default")
+    init: Annotated[Choice, From(INITS)] = parse_choice(INITS, "default")
     """How weights begin."""
-    bias_init: choice_of(BIAS_INITS) = parse_choice(BIAS_INITS, "default")
+    bias_init: Annotated[Choice, From(BIAS_INITS)] = parse_choice(BIAS_INITS, "default")
     """How gate biases begin, after `init`."""
 
     @model_validator(mode="before")
@@ -131,12 +131,12 @@ class OptimSpec(FlatSpec):
     """Learning rate."""
     batch: int = Field(32, ge=1, le=65_536)
     """B, sequences in an update."""
-    clip: choice_of(CLIPS) = parse_choice(CLIPS, "none")
+    clip: Annotated[Choice, From(CLIPS)] = parse_choice(CLIPS, "none")
     """What is done to the gradient first."""
 
 
 class VerdictSpec(Spec):
-    """Thresholds of a verdict (SCIENCE.md section 5). All compare norms at lag k with the norm at `first_lag`."""
+    """Thresholds of a verdict (SCIENCE.md section 5), on norms at lag k against the norm at `first_lag`."""
 
     decades: float = Field(3.0, gt=0)
     """|D| above this is vanishing or exploding, in powers of ten."""

@@ -15,6 +15,9 @@ from rnnlab.errors import SpecError
 
 M = TypeVar("M", bound=BaseModel)
 
+WIDTH = 110
+"""Columns of written YAML."""
+
 
 class _Loader(yaml.SafeLoader):
     """YAML in which 1e-3 is a number and a key written twice is an error (YAML 1.1 says neither)."""
@@ -22,10 +25,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, (str, int, float)):
                 if key in seen:
-                    raise SpecError(f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice; keep one")
+                    raise SpecError(
+                        f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice; keep one"
+                    )
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -64,14 +69,37 @@ def read_spec_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise SpecError(f"{path} is not a file; give the path of a spec (`rnnlab recipes first` prints one)")
     try:
-        return load_yaml(path.read_text(encoding="utf-8"), str(path))
+        data = load_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:
         raise SpecError(f"{path} is not a text file; a spec is YAML or JSON in UTF-8") from None
+    task = data.get("task")
+    if isinstance(task, dict) and isinstance(task.get("path"), str):
+        # a data file lies beside its spec; workers may have another working directory
+        task["path"] = str((path.parent / task["path"]).resolve())
+    return data
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
-    """YAML that `load_yaml` reads back as the same values, short lists and mappings on one line."""
-    return yaml.dump(dict(data), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    """YAML that `load_yaml` reads back as the same values, whatever fits on one line on one line."""
+    lines: list[str] = []
+    for key, value in data.items():
+        lines += _block(f"{key}:", value, 0, spread=isinstance(value, Mapping) and len(value) > 3)
+    return "\n".join(lines) + "\n"
+
+
+def _block(head: str, value: Any, indent: int, *, spread: bool = False) -> list[str]:
+    """One entry: on its head's line where it fits, else its parts on lines of their own."""
+    pad = " " * indent
+    flow = yaml.dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    shown = flow.removesuffix("\n").removesuffix("\n...")
+    line = f"{pad}{head} {shown}"
+    if not isinstance(value, (Mapping, list)) or not value or (len(line) <= WIDTH and not spread):
+        return [line]
+    if isinstance(value, Mapping):
+        parts = [_block(f"{key}:", part, indent + 2) for key, part in value.items()]
+    else:
+        parts = [_block("-", part, indent + 2) for part in value]
+    return [f"{pad}{head}", *(line for part in parts for line in part)]
 
 
 def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
@@ -93,7 +121,9 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             names = _fields_at(model, item["loc"][:-1])
-            lines.append(f"{where}: no such key{nearest(str(item['loc'][-1]), names)} (keys: {', '.join(names)})")
+            lines.append(
+                f"{where}: no such key{nearest(str(item['loc'][-1]), names)} (keys: {', '.join(names)})"
+            )
         elif item["type"] == "missing":
             lines.append(f"{where}: required, but not given")
         elif item["type"] == "value_error":

@@ -33,8 +33,6 @@ ACTIVATIONS = Table(
             cells=PLAIN,
         ),
         "sin": Line("rnnlab.activations.sin:Sin", "sin a; no saturation", "Sopena 1999", cells=PLAIN),
-        "linear": Line(
-            "rnnlab.activations.linear:Linear", "a; the exact oracle", "Henaff 2016", cells=PLAIN
-        ),
+        "linear": Line("rnnlab.activations.linear:Linear", "a; the exact oracle", "Henaff 2016", cells=PLAIN),
     },
 )

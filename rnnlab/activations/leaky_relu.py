@@ -25,4 +25,5 @@ class LeakyReLU(Activation):
         return torch.nn.functional.leaky_relu_(a, self.leak)
 
     def slope(self, kept: Tensor) -> Tensor:
-        return torch.where(kept > 0, 1.0, self.leak).to(kept.dtype)
+        # torch.where of two numbers is float32, which would round the slope of a float64 probe
+        return torch.ones_like(kept).masked_fill_(kept <= 0, self.leak)

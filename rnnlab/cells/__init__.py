@@ -9,6 +9,8 @@ CELLS = Table(
         "lstm": Line(
             "rnnlab.cells.lstm:LSTM", "gates i, f, g, o; c' = f c + i g, h' = o tanh(c')", "Gers 2000"
         ),
-        "gru": Line("rnnlab.cells.gru:GRU", "gates r, z, n; h' = (1 - z) n + z h, reset after product", "Cho 2014"),
+        "gru": Line(
+            "rnnlab.cells.gru:GRU", "gates r, z, n; h' = (1 - z) n + z h, reset after product", "Cho 2014"
+        ),
     },
 )

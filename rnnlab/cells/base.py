@@ -55,9 +55,7 @@ class Cell(ABC):
         return self.scan(weights, x_TSBI)["h"]
 
 
-def loop(
-    cell: Cell, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None
-) -> States:
+def loop(cell: Cell, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
     """The same as `cell.scan`, timestep by timestep through autograd: slow, and what tests compare with."""
     hidden = weights.w_hh_SGH.shape[-1]
     zero = x_TSBI.new_zeros(*x_TSBI.shape[1:3], hidden)

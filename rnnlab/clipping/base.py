@@ -26,4 +26,5 @@ class Clip(ABC):
 
 def row_norm(g_SP: Tensor) -> Tensor:
     """Norm of every lane's gradient, (S,), summed in float64: float32 squares overflow at 1.8e19."""
-    return torch.linalg.vector_norm(g_SP, dim=1, dtype=torch.float64)
+    norm_S: Tensor = torch.linalg.vector_norm(g_SP, dim=1, dtype=torch.float64)
+    return norm_S

@@ -7,9 +7,13 @@ from rnnlab.choices import Line, Table
 INITS = Table(
     "init",
     {
-        "default": Line("rnnlab.inits.default:default", "every weight and bias U(±1/√H); sigma_w = 0.577", "torch"),
+        "default": Line(
+            "rnnlab.inits.default:default", "every weight and bias U(±1/√H); sigma_w = 0.577", "torch"
+        ),
         "glorot": Line(
-            "rnnlab.inits.glorot:glorot", "U(±√(6/(in+out))) per gate block, biases 0; sigma_w = 1", "Glorot 2010"
+            "rnnlab.inits.glorot:glorot",
+            "U(±√(6/(in+out))) per gate block, biases 0; sigma_w = 1",
+            "Glorot 2010",
         ),
         "orthogonal": Line(
             "rnnlab.inits.orthogonal:orthogonal",
@@ -42,7 +46,12 @@ BIAS_INITS = Table(
             "rnnlab.inits.bias:chrono",
             "b_f ~ log U(1, T_max - 1), b_i = -b_f (GRU: b_z = +log U, its z keeps); other biases 0",
             "Tallec & Ollivier 2018",
-            {"T_max": (int | None, Field(None, ge=3, description="longest memory in steps; default: the task's T"))},
+            {
+                "T_max": (
+                    int | None,
+                    Field(None, ge=3, description="longest memory in steps; default: the task's T"),
+                )
+            },
             cells=("lstm", "gru"),
         ),
     },

@@ -50,7 +50,8 @@ class Draws:
     def glorot_inputs(self) -> Tensor:
         """W_ih, U(±√(6 / (I + H))) per gate block: (G, I)."""
         bound = (6 / (self.inputs + self.hidden)) ** 0.5
-        return bound * self.uniform("weight_ih", self.rows, self.inputs)
+        w_ih_GI: Tensor = bound * self.uniform("weight_ih", self.rows, self.inputs)
+        return w_ih_GI
 
     def zero_biases(self) -> tuple[Tensor, Tensor]:
         """b_ih and b_hh of zeros."""

@@ -32,13 +32,13 @@ def anchor_curves(context: ProbeContext) -> list[Curve]:
 def anchor_gradients(
     network: Network, x_TSBI: Tensor, theta_SP: Tensor, *, state: str, seed: int = 0
 ) -> list[dict[str, Tensor]]:
-    """d<v_b, s_T>/ds_t for every layer and state, each (T, S, B, H), anchored at the top layer's last `state`."""
+    """d<v_b, s_T>/ds_t for every layer and state, each (T, S, B, H); s_T is the top layer's last `state`."""
     probes = zero_probes(network, x_TSBI)
     seen = network.states(x_TSBI, theta_SP, probes)
     last_SBH = seen[-1][state][-1]
-    v_BH = torch.randn(
-        last_SBH.shape[1:], dtype=torch.float64, generator=generator_for("anchor", seed)
-    ).to(last_SBH.dtype)
+    v_BH = torch.randn(last_SBH.shape[1:], dtype=torch.float64, generator=generator_for("anchor", seed)).to(
+        last_SBH.dtype
+    )
     v_BH = v_BH / v_BH.norm(dim=1, keepdim=True)
     flat = [probe for layer in probes for probe in layer.values()]
     found = iter(torch.autograd.grad((last_SBH * v_BH).sum(), flat))
@@ -75,7 +75,9 @@ def gradient_curve(
         model = from_torch(model)
     x_TSBI = x[:, None] if x.dim() == 3 else x
     if x_TSBI.dim() != 4 or x_TSBI.shape[-1] != model.inputs:
-        raise SpecError(f"x must be (T, B, {model.inputs}) or (T, S, B, {model.inputs}), but is {tuple(x.shape)}")
+        raise SpecError(
+            f"x must be (T, B, {model.inputs}) or (T, S, B, {model.inputs}), but is {tuple(x.shape)}"
+        )
     steps = len(x_TSBI)
     if not -steps <= anchor < steps:
         raise SpecError(f"anchor must be a timestep of 0 to {steps - 1} or negative, but got {anchor}")

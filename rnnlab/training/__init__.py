@@ -14,7 +14,12 @@ OPTIMISERS = Table(
             "rnnlab.training.optimiser:RMSprop",
             "g over the root of a running mean of g²",
             "Tieleman & Hinton 2012",
-            {"decay": (float, Field(0.99, ge=0, lt=1, description="decay of the running mean (torch: alpha)"))},
+            {
+                "decay": (
+                    float,
+                    Field(0.99, ge=0, lt=1, description="decay of the running mean (torch: alpha)"),
+                )
+            },
         ),
         "adam": Line(
             "rnnlab.training.optimiser:Adam",

@@ -89,9 +89,7 @@ class Trainer:
         }
         self.record_every = max(1, updates // RECORDS)
         sample = self.task.validation
-        self.probe_batch = Batch(
-            sample.x_TNI[:, : spec.probe.batch], sample.y_TN[:, : spec.probe.batch]
-        )
+        self.probe_batch = Batch(sample.x_TNI[:, : spec.probe.batch], sample.y_TN[:, : spec.probe.batch])
         self._probes_S = np.zeros(spec.replicates)
         self._healthy_S = np.zeros(spec.replicates)
         self._clipped_S = torch.zeros(spec.replicates, dtype=torch.float64)

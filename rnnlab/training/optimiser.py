@@ -38,7 +38,7 @@ class Optimiser(ABC):
 
     @abstractmethod
     def direction(self, g_SP: Tensor) -> Tensor:
-        """What is multiplied by the learning rate and taken off, from finite gradients (0 in frozen lanes)."""
+        """What is multiplied by the learning rate and taken off; gradients are finite, 0 in frozen lanes."""
 
 
 class SGD(Optimiser):

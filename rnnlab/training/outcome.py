@@ -161,6 +161,15 @@ class TrialResult:
         found = {r.outcome for r in self.replicates}
         return found.pop() if len(found) == 1 else Outcome.FINISHED
 
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain, finite values, for a wire or a file."""
+        names = (
+            "score", "score_sd", "test_score", "verdict", "verdict_init", "decades", "decades_init", "exploded",
+            "solved", "healthy", "updates", "seconds", "cpu_seconds",
+        )  # fmt: skip
+        plain: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return plain | {"outcome": self.outcome.value, "replicates": [r.as_dict() for r in self.replicates]}
+
     def end(self, outcome: Outcome) -> None:
         """Replicates that still run get this outcome."""
         for replicate in self.replicates:

@@ -49,8 +49,8 @@ def update(
 ) -> Step:
     """One update of the lanes that are alive, from a batch a lane.
 
-    Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN spoils
-    every entry (SCIENCE.md 1.3). A lane that fails is left as it was before this update.
+    Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN
+    spoils every entry (SCIENCE.md 1.3). A lane that fails is left as it was before this update.
     """
     x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1)
     y_TSB = torch.stack([batch.y_TN for batch in batches], 1)

@@ -130,7 +130,7 @@ class ReplicateRecord(Record):
     slope: float | None = None
     """Theil-Sen slope of ln G2 by lag."""
     hump: float | None = None
-    """Largest norm over the norm at the first lag."""
+    """log10 of the largest norm over the norm at the first lag."""
     horizon: int | None = None
     """H_r, in lags; None where the norm never falls that far."""
     underflow: bool = False

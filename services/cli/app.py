@@ -1,0 +1,55 @@
+"""The `rnnlab` command: thin commands over sweeps, which load torch and Ray only when they need them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rnnlab.errors import RnnlabError
+from services.cli import probing, recipes, sweep, ui
+
+app = typer.Typer(
+    help="Which mitigation keeps gradients alive through time in a recurrent network, and does it make the "
+    "task learnable?\n\nStart with `rnnlab sweep run first`, then `rnnlab ui`.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("recipes")(recipes.recipes)
+app.command("probe")(probing.probe)
+app.add_typer(sweep.app, name="sweep")
+app.command("ui")(ui.ui)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"rnnlab {version('rnnlab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one message and code 2, Ctrl-C is code 130."""
+    try:
+        app()
+    except RnnlabError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

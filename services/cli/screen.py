@@ -1,0 +1,147 @@
+"""What commands show: tables, the live view of a sweep, and plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from sweeps.report.table import Row
+    from sweeps.running.progress import SweepProgress, TrialProgress
+
+WIDE = 160
+"""Columns where the output is not a terminal."""
+SHOWN = 16
+"""Trials in the live table."""
+COLOURS = {"healthy": "green", "vanishing": "blue", "exploding": "red", "transient": "yellow", "too_short": "dim"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console; wide where nobody's terminal limits it."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def rows_table(rows: Sequence[Row], title: str) -> Table:
+    """The table of configurations."""
+    from sweeps.report.table import HEADS, cells_of
+
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    right = {"#", "depth", "score ± sd", "test acc.", "decades", "exploded"}
+    for head in HEADS:
+        table.add_column(head, justify="right" if head in right else "left")
+    for row in rows:
+        cells: list[str | Text] = list(cells_of(row))
+        cells[9] = _verdicts(row.verdict_init, row.verdict or row.state)
+        if row.exploded:
+            cells[11] = Text(str(cells[11]), style="red")
+        table.add_row(*cells)
+    return table
+
+
+def _verdicts(first: str | None, last: str | None) -> Text:
+    shown = Text(first or "-", style=COLOURS.get(first or "", ""))
+    shown.append(" → ", style="default")
+    shown.append(last or "-", style=COLOURS.get(last or "", "default"))
+    return shown
+
+
+class LiveWatcher:
+    """Shows a sweep's progress as a live table on a terminal, else as a line for each trial that ends.
+
+    Use as a context manager; `changed` may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+        self._live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+        self._said: set[int] = set()
+        self._notice = ""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> LiveWatcher:
+        if self._live is not None:
+            self._live.start()
+        self.say("starting Ray and the recorder ...")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """One line, until the next change."""
+        if self._live is not None:
+            self._live.update(Text(text, style="dim"))
+        else:
+            self.console.print(text)
+
+    def changed(self, progress: SweepProgress) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.update(_live_view(progress))
+                return
+            for number, trial in sorted(progress.trials.items()):
+                if trial.outcome != "running" and number not in self._said:
+                    self._said.add(number)
+                    self.console.print(f"[{progress.ended}/{progress.total}] {_line(trial)}", markup=False)
+            if progress.notice and progress.notice != self._notice:
+                self._notice = progress.notice
+                self.console.print(progress.notice)
+
+
+def _live_view(progress: SweepProgress) -> Group:
+    elapsed = time.monotonic() - progress.started
+    share = progress.share
+    left = f", about {elapsed / share - elapsed:.0f} s left" if 0.03 < share < 1 else ""
+    head = Text(f"sweep {progress.sweep_id}: {progress.ended} of {progress.total} trials, {elapsed:.0f} s{left}")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("#", "configuration", "updates", "score", "verdict: init → now", "decades", "exploded"):
+        table.add_column(name, justify="right" if name in ("#", "updates", "score", "decades") else "left")
+    trials = sorted(progress.trials.values(), key=lambda trial: (trial.outcome != "running", -trial.number))
+    for trial in sorted(trials[:SHOWN], key=lambda trial: trial.number):
+        table.add_row(*_live_row(trial))
+    parts: list[Any] = [head, ProgressBar(total=1.0, completed=share, width=60), table]
+    if len(trials) > SHOWN:
+        parts.append(Text(f"... and {len(trials) - SHOWN} trials before", style="dim"))
+    recording = progress.recording
+    if recording is not None and recording.error:
+        parts.append(Text(f"recording lags: {recording.waiting} messages wait ({recording.error})", style="yellow"))
+    if progress.notice:
+        parts.append(Text(progress.notice, style="yellow"))
+    return Group(*parts)
+
+
+def _live_row(trial: TrialProgress) -> list[str | Text]:
+    result = trial.result
+    style = "default" if trial.outcome == "running" else "dim"
+    updates = Text(f"{trial.updates}/{trial.budget}", style=style)
+    if result is None:
+        return [str(trial.number), trial.label, updates, "", trial.cause or "", "", ""]
+    return [
+        str(trial.number),
+        Text(trial.label, style=style),
+        updates,
+        f"{result['score']:+.2f}",
+        _verdicts(result["verdict_init"], result["verdict"]),
+        f"{result['decades']:+.1f}",
+        Text(str(result["exploded"]), style="red") if result["exploded"] else Text("no", style="dim"),
+    ]
+
+
+def _line(trial: TrialProgress) -> str:
+    result = trial.result
+    if result is None:
+        return f"{trial.label}: {trial.outcome}" + (f" ({trial.cause})" if trial.cause else "")
+    return (
+        f"{trial.label}: {trial.outcome} after {trial.updates} updates, score {result['score']:+.2f}, "
+        f"{result['verdict_init']} → {result['verdict']}, exploded {result['exploded']}"
+    )

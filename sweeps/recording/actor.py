@@ -1,0 +1,169 @@
+"""The recorder: one Ray actor a sweep, which spools what workers send, writes MLflow and draws pictures."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlab.curve import Curve
+from rnnlab.recorder import Scalars
+from sweeps.recording.messages import Message, UpdateCurves, UpdateScalars
+from sweeps.recording.mlflow_writer import MlflowWriter, OpenRun
+from sweeps.recording.pictures import draw_run
+from sweeps.recording.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 1.0
+"""Seconds before a store that refused is tried again."""
+
+
+@dataclass(frozen=True)
+class RecorderStatus:
+    """How far recording is.
+
+    Args:
+        waiting: messages spooled and not yet in MLflow. pictures: runs whose picture is not drawn yet.
+        points: metric points written. run_ids: trial -> MLflow run. error: why writing waits, if it does.
+    """
+
+    experiment_id: str | None
+    parent_id: str | None
+    waiting: int
+    pictures: int
+    points: int
+    run_ids: dict[int, str]
+    error: str | None
+
+
+class RecorderProcess:
+    """Takes messages at once and writes them in order in a thread of its own; made a Ray actor by `start`.
+
+    Args:
+        folder: the sweep's; the spool lies in it, and pictures are left there too.
+        writer: arguments of `MlflowWriter`.
+    """
+
+    def __init__(self, folder: str, writer: dict[str, Any]) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # pictures and MLflow yield to training when the machine is full
+        os.nice(5)
+        self.folder = Path(folder)
+        self.spool = Spool(self.folder / "spool")
+        self.writer: MlflowWriter | None = None
+        self._arguments = writer
+        self._pictures: deque[OpenRun] = deque()
+        self._stopping = threading.Event()
+        self._error: str | None = None
+        self._thread = threading.Thread(target=self._work, name="mlflow-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, message: Message) -> None:
+        """Take a message; it is on disk when this returns."""
+        self.spool.put(message)
+
+    def status(self) -> RecorderStatus:
+        """How far recording is."""
+        writer = self.writer
+        return RecorderStatus(
+            writer.experiment_id if writer else None,
+            writer.parent_id if writer else None,
+            len(self.spool),
+            len(self._pictures),
+            writer.points if writer else 0,
+            dict(writer.run_ids) if writer else {},
+            self._error,
+        )
+
+    def finish(self) -> RecorderStatus:
+        """Write what waits and draw what is left; the last status."""
+        self._stopping.set()
+        self._thread.join()
+        return self.status()
+
+    def close(self, status: str, files: list[str]) -> None:
+        """Add the sweep's own files to the parent run and end it. Comes after `finish`."""
+        assert self.writer is not None
+        for path in files:
+            self.writer.log_file(self.writer.parent_id, Path(path))
+        self.writer.close(status)
+
+    def _work(self) -> None:
+        while not (self._stopping.is_set() and not len(self.spool) and not self._pictures):
+            try:
+                if self.writer is None:
+                    self.writer = MlflowWriter(**self._arguments)
+                self._one(self.writer)
+                self._error = None
+            except Exception as error:  # the store may be away for a while: what waits is on disk
+                self._error = f"{type(error).__name__}: {error}"
+                logger.warning("recording waits: %s", self._error)
+                time.sleep(RETRY_AFTER)
+
+    def _one(self, writer: MlflowWriter) -> None:
+        message = self.spool.peek(0.0 if self._pictures else 0.2)
+        if message is not None:
+            ended = writer.write(message)
+            self.spool.done()
+            if ended is not None:
+                self._pictures.append(ended)
+        elif self._pictures:
+            path = draw_run(self._pictures[0], self.folder)
+            writer.log_file(self._pictures[0].run_id, path)
+            self._pictures.popleft()
+
+
+class ActorRecorder:
+    """The port that training writes to, on a worker's side: sends to the recorder and does not wait.
+
+    Args:
+        actor: handle of the recorder. trial: number within the sweep.
+    """
+
+    def __init__(self, actor: Any, trial: int) -> None:
+        self.actor, self.trial = actor, trial
+        self._sent: list[Any] = []
+
+    def scalars(self, update: int, values: Scalars) -> None:
+        plain = {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
+        self._send(UpdateScalars(self.trial, update, plain))
+
+    def curves(self, update: int, curves: Sequence[Curve]) -> None:
+        self._send(UpdateCurves(self.trial, update, tuple(curves)))
+
+    def flush(self) -> None:
+        """Wait until all that was sent is on the recorder's disk."""
+        import ray
+
+        ray.get(self._sent)
+        self._sent.clear()
+
+    def _send(self, message: Message) -> None:
+        self._sent.append(self.actor.put.remote(message))
+
+
+def actor_name(sweep_id: str) -> str:
+    """The name by which workers find the recorder of a sweep."""
+    return f"rnnlab-recorder-{sweep_id}"
+
+
+def start(sweep_id: str, folder: Path, **writer: Any) -> Any:
+    """Start the recorder of a sweep on the driver's node, taking no CPU from trials; its handle."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return (
+        ray.remote(RecorderProcess)
+        .options(name=actor_name(sweep_id), num_cpus=0, scheduling_strategy=here)
+        .remote(str(folder), {"sweep_id": sweep_id, **writer})
+    )

@@ -1,0 +1,208 @@
+"""Writes a sweep into MLflow: one experiment, one parent run, one child run a trial, points in batches.
+
+Everything is addressed by run id. A point's timestamp is made from the trial's start and the update, so that a
+point sent twice is one point (MLflow drops exact repeats only).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+from numpy.typing import NDArray
+
+from rnnlab.curve import FLOOR
+from sweeps.recording import names
+from sweeps.recording.arrays import CurveArchive, over_replicates
+from sweeps.recording.messages import Message, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
+
+BATCH = 1000
+"""Metrics that MLflow takes in one call."""
+
+
+@dataclass
+class OpenRun:
+    """A trial's run that is still being written."""
+
+    run_id: str
+    begun: TrialBegun
+    archive: CurveArchive = field(default_factory=CurveArchive)
+
+
+class MlflowWriter:
+    """Turns messages into MLflow's runs.
+
+    Args:
+        tracking_uri: of MLflow's store or server.
+        sweep_id: names the experiment. description: shown on it.
+        artifact_folder: where artifacts of a local store go; None lets a server decide.
+        spec_yaml: the sweep's spec, an artifact of the parent run.
+    """
+
+    def __init__(
+        self, tracking_uri: str, sweep_id: str, description: str, artifact_folder: Path | None, spec_yaml: str
+    ) -> None:
+        self.client = MlflowClient(tracking_uri=tracking_uri)
+        self.sweep_id = sweep_id
+        self.runs: dict[int, OpenRun] = {}
+        self.run_ids: dict[int, str] = {}
+        self.points = 0
+        """Metric points written so far."""
+        self.experiment_id = self._experiment(artifact_folder, description)
+        self.parent_id = self._find(None) or self._parent(spec_yaml)
+
+    def write(self, message: Message) -> OpenRun | None:
+        """Write one message; the run that it ended, whose picture may now be drawn."""
+        match message:
+            case TrialBegun():
+                self._begin(message)
+            case UpdateScalars():
+                self._scalars(self.runs[message.trial], message)
+            case UpdateCurves():
+                self.runs[message.trial].archive.add(message.update, message.curves)
+            case TrialOver():
+                return self._end(message)
+        return None
+
+    def log_file(self, run_id: str, path: Path) -> None:
+        """Add a file to a run's artifacts."""
+        self.client.log_artifact(run_id, str(path))
+
+    def close(self, status: str) -> None:
+        """End the parent run, and any child that still runs, with MLflow's `status`."""
+        for run in list(self.runs.values()):
+            self.client.set_terminated(run.run_id, "KILLED")
+        self.client.set_terminated(self.parent_id, status)
+
+    def _experiment(self, artifact_folder: Path | None, description: str) -> str:
+        found = self.client.get_experiment_by_name(self.sweep_id)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None if artifact_folder is None else artifact_folder.resolve().as_uri()
+        tags = {names.SWEEP_ID: self.sweep_id, "mlflow.note.content": description}
+        return str(self.client.create_experiment(self.sweep_id, artifact_location=location, tags=tags))
+
+    def _parent(self, spec_yaml: str) -> str:
+        run = self.client.create_run(
+            self.experiment_id, run_name=f"sweep {self.sweep_id}", tags={names.SWEEP_ID: self.sweep_id, names.TRIAL: "all"}
+        )
+        self._log_text(run.info.run_id, "sweep.yaml", spec_yaml)
+        return str(run.info.run_id)
+
+    def _find(self, trial: int | None) -> str | None:
+        """The run that an earlier process made for a trial (None: the parent)."""
+        wanted = "all" if trial is None else str(trial)
+        query = f"tags.{names.SWEEP_ID} = '{self.sweep_id}' and tags.{names.TRIAL} = '{wanted}'"
+        found = self.client.search_runs([self.experiment_id], query, max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def _begin(self, begun: TrialBegun) -> None:
+        run_id = self._find(begun.trial)
+        if run_id is None:
+            tags = {**begun.tags, names.SWEEP_ID: self.sweep_id, names.TRIAL: str(begun.trial)}
+            tags["mlflow.parentRunId"] = self.parent_id
+            run = self.client.create_run(self.experiment_id, begun.started_ms, tags, begun.name)
+            run_id = str(run.info.run_id)
+        params = [Param(name, str(value)) for name, value in begun.params.items()]
+        self.client.log_batch(run_id, params=params)
+        self._log_text(run_id, names.SPEC_FILE, begun.spec_yaml)
+        self.runs[begun.trial] = OpenRun(run_id, begun)
+        self.run_ids[begun.trial] = run_id
+
+    def _scalars(self, run: OpenRun, message: UpdateScalars) -> None:
+        timestamp = run.begun.started_ms + message.update
+        metrics = []
+        for name, values_S in message.values.items():
+            alive_S = values_S[np.isfinite(values_S)]
+            if len(alive_S):
+                value = float(np.mean(alive_S) if name == "score" else np.median(alive_S))
+                if name in names.LOGGED:
+                    value = float(np.log10(max(value, 1e-30)))
+                metrics.append(Metric(names.BY_UPDATE[name], value, timestamp, message.update))
+        alive = int(np.isfinite(message.values["train_loss"]).sum())
+        metrics.append(Metric(names.ALIVE, float(alive), timestamp, message.update))
+        self._log(run.run_id, metrics)
+
+    def _end(self, over: TrialOver) -> OpenRun | None:
+        run = self.runs.pop(over.trial, None)
+        if run is None:  # ended before; sent again
+            return None
+        timestamp = run.begun.started_ms + over.update
+        metrics = [Metric(name, value, timestamp, 0) for name, value in over.finals.items()]
+        metrics += self._curve_metrics(run)
+        tags = [RunTag(name, value) for name, value in over.tags.items()]
+        self._log(run.run_id, metrics, tags)
+        with tempfile.TemporaryDirectory() as folder:
+            run.archive.save(Path(folder) / names.CURVES_FILE)
+            (Path(folder) / names.RESULT_FILE).write_text(json.dumps(over.result, indent=1))
+            self.client.log_artifacts(run.run_id, folder)
+        self.client.set_terminated(run.run_id, over.status, over.ended_ms)
+        return run
+
+    def _curve_metrics(self, run: OpenRun) -> list[Metric]:
+        """Curves of the top layer at the first, a middle and the last probed update, median over replicates."""
+        arrays = run.archive.arrays
+        updates = arrays.pop("updates")
+        if not len(updates):
+            return []
+        top = f"_l{run.begun.depth - 1}"
+        middle = int(np.abs(updates - updates[-1] / 2).argmin())
+        metrics: list[Metric] = []
+        for name in arrays:
+            if name.endswith(top) or "_l" not in name.replace("anytime_loss", ""):
+                median_UK = over_replicates(arrays, name)
+                for when, row in zip(names.WHEN, (0, middle, len(updates) - 1), strict=True):
+                    timestamp = run.begun.started_ms + int(updates[row])
+                    shown = name.removesuffix(top)
+                    values_K = median_UK[row] if shown.endswith("loss") else _log10(median_UK[row])
+                    key = names.by_step(shown, when)
+                    metrics += [
+                        Metric(key, float(value), timestamp, step)
+                        for step, value in enumerate(values_K)
+                        if np.isfinite(value)
+                    ]
+        return metrics
+
+    def _log(self, run_id: str, metrics: list[Metric], tags: list[RunTag] | None = None) -> None:
+        for start in range(0, max(1, len(metrics)), BATCH):
+            part = metrics[start : start + BATCH]
+            self.client.log_batch(run_id, metrics=part, tags=(tags or []) if start == 0 else [])
+        self.points += len(metrics)
+
+    def _log_text(self, run_id: str, name: str, text: str) -> None:
+        self.client.log_text(run_id, text, name)
+
+
+def _log10(values_K: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log10 with zeros at the floor; NaN stays."""
+    with np.errstate(divide="ignore"):
+        logs: NDArray[np.float64] = np.clip(np.log10(values_K), FLOOR, -FLOOR)
+    return logs
+
+
+def finals_of(result: dict[str, Any]) -> dict[str, float]:
+    """The metrics at the end of a trial, `FINALS`, from its result as plain values; absent ones left out."""
+    replicates = result["replicates"]
+    accuracies = [r["accuracy"] for r in replicates if r["accuracy"] is not None]
+    known = {
+        "final_score": result["score"],
+        "final_score_sd": result["score_sd"],
+        "test_score": result["test_score"],
+        "test_accuracy": float(np.mean(accuracies)) if accuracies and result["test_score"] is not None else None,
+        "solved": result["solved"],
+        "healthy": result["healthy"],
+        "exploded": result["exploded"],
+        "diverged": sum(r["outcome"] == "diverged" for r in replicates),
+        "spikes": sum(r["spikes"] for r in replicates),
+        "decades_init": result["decades_init"],
+        "decades_end": result["decades"],
+        "seconds": result["seconds"],
+    }
+    assert set(known) == set(names.FINALS)
+    return {name: float(value) for name, value in known.items() if value is not None}

@@ -1,0 +1,238 @@
+"""Lines: one trial's loss, gradients and decades, for `rnnlab probe`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from rnnlab.spec import VerdictSpec
+from rnnlab.verdict import FLOOR, judge
+from sweeps.recording.arrays import Arrays
+from sweeps.report.figure_parts import (
+    SMALL,
+    Array,
+    complete,
+    dress,
+    finite_range,
+    labels,
+    logs,
+    measured,
+    new_figure,
+    note,
+    reference_lag,
+    relative,
+    spread,
+    subject,
+)
+
+SHADES = tuple(colormaps["plasma"](place) for place in (0.78, 0.48, 0.05))
+"""First, middle and last probed update, light to dark."""
+Shades = Mapping[int, tuple[float, ...]]
+"""Row of an archive -> colour of its lines."""
+UNITS = {"cross_entropy": "nats", "binary": "nats", "mse": "mean squared error"}
+"""A task's objective -> the unit of its loss."""
+STYLES = (("-", "solid"), ("--", "dashed"), (":", "dotted"), ("-.", "dash-dot"))
+"""Lines of the layers, from the top down; a network has at most four."""
+ABOVE = 6
+"""Decades above the first probe's largest value where an axis of logs ends."""
+D_ENDS = (-24.0, 12.0)
+"""Where the axis of D ends at most."""
+THIN = 12
+"""Replicates up to which each has its own line in the panel of decades."""
+
+
+def curves(
+    arrays: Arrays, *, title: str, state: str, depth: int, lag: int, objective: str | None = None
+) -> Figure:
+    """One trial in four panels: loss and ||dL/dh_t||, ||dL/dx_t|| by timestep, G2 by lag, D by update.
+
+    The first three show the first, the middle and the last probe, median and range over replicates. An exact
+    0 falls off the lower edge, an explosion off the upper one.
+
+    Args:
+        arrays: curves of one trial.
+        title: the configuration, as a person calls it.
+        state: the state that the verdict reads, `h` or `c`.
+        depth: layers; gradients are those of the top one, D is shown for each.
+        lag: the task's K, steps.
+        objective: the task's, for the unit of the loss; None: no unit.
+    """
+    figure = new_figure(11.0, 8.4, title)
+    panels = figure.subplots(2, 2)
+    anchor = arrays.get(f"anchor_{state}_l{depth - 1}")
+    if anchor is None or not len(arrays["updates"]):
+        for axes in panels.flat:
+            note(axes, "not measured")
+        return figure
+    at = complete(measured(anchor))
+    rows = sorted({at[0], at[len(at) // 2], at[-1]}) if at else []
+    shades = dict(zip(rows, SHADES[-len(rows) :] if len(rows) < 3 else SHADES, strict=False))
+    _loss(panels[0, 0], arrays, shades, objective)
+    _gradients(panels[0, 1], arrays, shades, f"total_h_l{depth - 1}")
+    _anchor(panels[1, 0], anchor, shades, state, lag)
+    by_layer = [arrays[f"anchor_{state}_l{layer}"] for layer in range(depth)]
+    _decades(panels[1, 1], arrays["updates"], by_layer, state, lag)
+    names = labels(arrays["updates"], measured(anchor))
+    told: list[Line2D | Patch] = [
+        Line2D([], [], color=shade, linewidth=2.5, label=f"update {names[row]}")
+        for row, shade in shades.items()
+    ]
+    if anchor.shape[1] > 1:
+        told.append(Patch(color="0.8", label=f"range over {anchor.shape[1]} replicates"))
+    if told:
+        figure.legend(
+            handles=told,
+            title=subject(depth, anchor.shape[1]),
+            loc="outside lower center",
+            ncols=len(told),
+            fontsize=SMALL,
+            title_fontsize=SMALL,
+            frameon=False,
+        )
+    return figure
+
+
+def _loss(axes: Axes, arrays: Arrays, shades: Shades, objective: str | None) -> None:
+    name = "loss" if "loss" in arrays else "anytime_loss"
+    unit = f" ({UNITS[objective]})" if objective in UNITS else ""
+    title = "Loss" if name == "loss" else "Anytime readout: loss at t, not trained at every t"
+    dress(axes, title=title, x="timestep t", y=f"loss{unit}")
+    if name not in arrays:
+        note(axes, "not measured")
+        return
+    shown_USK = np.where(np.isfinite(arrays[name]), arrays[name], np.nan)[list(shades)]
+    ends = finite_range([logs(shown_USK)])
+    if ends and ends[1] - ends[0] > 2:
+        _band(axes, logs(shown_USK), shades)
+        _powers(axes, ends, finite_range([logs(shown_USK[:1])]))
+    else:
+        _band(axes, shown_USK, shades)
+
+
+def _gradients(axes: Axes, arrays: Arrays, shades: Shades, total: str) -> None:
+    dress(
+        axes, title="G1: ||dL/dh$_t$|| (solid) and ||dL/dx$_t$|| (dashed)", x="timestep t", y="gradient norm"
+    )
+    drawn = []
+    for name, style in ((total, "-"), ("inputs", "--")):
+        if name in arrays:
+            drawn.append(logs(arrays[name])[list(shades)])
+            _band(axes, drawn[-1], shades, style)
+    if not drawn:
+        note(axes, "not measured")
+    elif ends := finite_range(drawn):
+        _powers(axes, ends, finite_range([logs_USK[:1] for logs_USK in drawn]))
+
+
+def _anchor(axes: Axes, anchor_USK: Array, shades: Shades, state: str, lag: int) -> None:
+    at = reference_lag(anchor_USK.shape[2])
+    shown_USK = relative(anchor_USK)[list(shades)]
+    dress(
+        axes,
+        title=f"G2: gradient of the last {state} at each lag",
+        x=f"lag k (steps back from the end); dashed: the task's lag K = {lag}",
+        y=f"decades relative to lag {at} (dotted: 10$^{{-3}}$)",
+    )
+    _band(axes, shown_USK, shades)
+    low, high = finite_range([shown_USK]) or (0.0, 0.0)
+    low, high = min(low, -3.5), max(high, 0.5)
+    axes.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    axes.axhline(-3, color="black", linestyle=":", linewidth=1.2)
+    axes.axhline(0, color="0.75", linewidth=0.8, zorder=0)
+    if lag < anchor_USK.shape[2]:
+        axes.axvline(lag, color="black", linestyle="--", linewidth=1)
+
+
+def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str, lag: int) -> None:
+    """D of each layer; the top one is solid, with each replicate or their range behind it."""
+    thresholds = VerdictSpec()
+    limit, top = thresholds.decades, len(by_layer) - 1
+    drawn = [f"{STYLES[top - layer][1]} layer {layer + 1}" for layer in reversed(range(top + 1))]
+    layers = f"\n{', '.join(drawn)} (layer {top + 1} is the top)" if top else ""
+    dress(
+        axes,
+        title=f"D of {state}: decades gained or lost from lag {thresholds.first_lag} to K = {lag}",
+        x="update (log spacing; 0 is the untrained network)" + layers,
+        y=f"D (decades); shaded: |D| < {limit:g}",
+    )
+    if min(lag + 1, by_layer[0].shape[2]) - thresholds.first_lag < thresholds.least_lags:
+        note(axes, f"too short: fewer than {thresholds.least_lags} lags from lag {thresholds.first_lag} to K")
+        return
+    axes.axhspan(-limit, limit, color="#e8f3e8", zorder=0)
+    axes.axhline(0, color="0.75", linewidth=0.8, zorder=0)
+    everything = []
+    for layer, curves_USK in enumerate(by_layer):
+        d_US = decades_of(curves_USK, lag)
+        everything.append(d_US)
+        rows = complete(~np.isnan(d_US))
+        around = spread(d_US[rows][:, :, None])
+        if layer == top and d_US.shape[1] <= THIN:
+            for d_U in d_US.T:
+                there = ~np.isnan(d_U)
+                axes.plot(updates_U[there], d_U[there], color="0.6", linewidth=0.8, marker=".", markersize=3)
+        elif layer == top:
+            axes.fill_between(updates_U[rows], around.low_UK[:, 0], around.high_UK[:, 0], color="0.85")
+        axes.plot(
+            updates_U[rows],
+            around.middle_UK[:, 0],
+            color="black",
+            linestyle=STYLES[top - layer][0],
+            linewidth=2,
+            marker="o" if layer == top else None,
+            markersize=3.5,
+        )
+    low, high = finite_range(everything) or (0.0, 0.0)
+    low, high = max(low * 1.08, D_ENDS[0]), min(high * 1.08, D_ENDS[1])
+    axes.set_ylim(min(low, -limit - 1), max(high, limit + 1))
+    axes.set_xscale("symlog", linthresh=1)
+    last = float(updates_U[-1])
+    powers = [0.0, 1.0, *(10.0**power for power in range(1, 12) if 10.0**power <= last * 1.2)]
+    axes.xaxis.set_major_locator(FixedLocator(powers))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value):,}"))
+    axes.set_xlim(-0.15, max(last, 1) * 1.25)
+
+
+def decades_of(curves_USK: Array, lag: int) -> Array:
+    """D of every replicate at every update, (U, S), as verdicts read it; NaN where it was not measured.
+
+    `FLOOR` where the norm at the task's lag is exactly 0: nothing came that far, and where the first lags are 0
+    too, their difference would say that all is kept.
+    """
+    logs_USK = logs(curves_USK)
+    d_US = np.full(logs_USK.shape[:2], np.nan)
+    for row, lane in np.argwhere(measured(curves_USK)):
+        log10_K = np.nan_to_num(logs_USK[row, lane], nan=-FLOOR)
+        lost = log10_K[: lag + 1][-1] <= FLOOR
+        d_US[row, lane] = FLOOR if lost else judge(log10_K, lag, VerdictSpec()).decades
+    return d_US
+
+
+def _band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> None:
+    """Median, and behind it the range over replicates, one shade a row."""
+    around = spread(shown_USK)
+    steps = np.arange(shown_USK.shape[2])
+    marker = "o" if len(steps) == 1 else None
+    for row, shade in enumerate(shades.values()):
+        axes.fill_between(
+            steps, around.low_UK[row], around.high_UK[row], color=shade, alpha=0.15, linewidth=0
+        )
+        axes.plot(steps, around.middle_UK[row], color=shade, linestyle=style, linewidth=1.8, marker=marker)
+    axes.margins(x=0.02)
+
+
+def _powers(axes: Axes, ends: tuple[float, float], first: tuple[float, float] | None) -> None:
+    """An axis of logs that reads as powers of ten, around `ends`, little above the first probe's."""
+    if first:
+        ends = (ends[0], min(ends[1], first[1] + ABOVE))
+    room = max(0.3, 0.05 * (ends[1] - ends[0]))
+    axes.set_ylim(ends[0] - room, ends[1] + room)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:g}}}$"))

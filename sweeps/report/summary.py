@@ -1,0 +1,59 @@
+"""What a sweep leaves behind in its folder: the table as JSON and Markdown, and one picture of all gradients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rnnlab.cells import CELLS
+from rnnlab.choices import choose
+from rnnlab.spec import TrialSpec
+from rnnlab.training.outcome import HIGHEST
+from sweeps.recording.arrays import load_curves
+from sweeps.recording.names import CURVES_FILE
+from sweeps.report.figures import Panel, save, small_multiples
+from sweeps.report.table import Row, markdown, observations, rows_of
+from sweeps.running.home import trial_folder
+from sweeps.store import Lab
+
+TABLE_JSON, TABLE_MD, GRADIENTS_PNG = "table.json", "table.md", "gradients.png"
+
+
+def write_summary(lab: Lab, sweep_id: str, lag: int, folder: Path) -> list[Path]:
+    """Write a sweep's table and picture; the files, of which the picture is absent where nothing was measured.
+
+    Args:
+        lab: the lab database. lag: of the task, in steps. folder: the sweep's.
+    """
+    trials = lab.trials(sweep_id)
+    rows = rows_of(trials, lab.replicates(sweep_id))
+    (folder / TABLE_JSON).write_text(json.dumps([row.as_dict() for row in rows], indent=1))
+    said = "\n".join(f"- {line}" for line in observations(rows, lag))
+    (folder / TABLE_MD).write_text(f"# Sweep {sweep_id}\n\n{said}\n\n{markdown(rows)}")
+    files = [folder / TABLE_JSON, folder / TABLE_MD]
+    panels = [
+        _panel(
+            row, TrialSpec.model_validate(trial.spec), lag, trial_folder(folder, trial.number) / CURVES_FILE
+        )
+        for row, trial in zip(rows, trials, strict=True)
+        if (trial_folder(folder, trial.number) / CURVES_FILE).is_file()
+    ]
+    if panels:
+        title = f"Sweep {sweep_id}: how much of the gradient is left, by lag and update"
+        save(small_multiples(panels, title=title), folder / GRADIENTS_PNG)
+        files.append(folder / GRADIENTS_PNG)
+    return files
+
+
+def _panel(row: Row, spec: TrialSpec, lag: int, curves: Path) -> Panel:
+    return Panel(
+        label=row.label,
+        arrays=load_curves(curves),
+        state=choose(CELLS, spec.model.cell.kind).load().anchor_state,
+        depth=spec.model.depth,
+        lag=lag,
+        verdict_init=row.verdict_init or "-",
+        verdict=row.verdict or row.state,
+        score=row.score if row.score is not None else HIGHEST,
+        exploded=row.exploded > 0,
+    )

@@ -1,0 +1,195 @@
+"""The table of configurations: one row a trial, as text for a terminal, Markdown and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rnnlab.spec import TrialSpec
+from rnnlab.training.outcome import HIGHEST
+from sweeps.recording.names import MITIGATIONS, PARAMS
+from sweeps.store import ReplicateRecord, TrialRecord
+
+NONE = "-"
+"""Stands where a mitigation does not apply, or where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration with its result.
+
+    Args:
+        trial: number. state: complete, pruned, interrupted, failed or running.
+        cell to depth: levels of the mitigation axes, `-` where one does not apply.
+        others: further picks of the space, such as lr.
+        score, score_sd: log10(validation loss / trivial baseline), mean and spread over replicates; None unknown.
+        test_score, test_accuracy: on the test split, means over replicates that did not diverge for accuracy.
+        verdict_init, verdict: most frequent over replicates, at update 0 and at the last probe.
+        decades_init, decades: median D over the task's lag, powers of ten; negative vanishes.
+        exploded, diverged, solved, healthy: replicates, of `replicates`.
+    """
+
+    trial: int
+    label: str
+    state: str
+    cell: str
+    activation: str
+    init: str
+    bias_init: str
+    clip: str
+    depth: int
+    others: dict[str, Any]
+    score: float | None
+    score_sd: float | None
+    test_score: float | None
+    test_accuracy: float | None
+    verdict_init: str | None
+    verdict: str | None
+    decades_init: float | None
+    decades: float | None
+    exploded: int
+    diverged: int
+    solved: int
+    healthy: int
+    replicates: int
+    updates: int
+    seconds: float | None
+    cause: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        return asdict(self)
+
+
+def rows_of(trials: Iterable[TrialRecord], replicates: Iterable[ReplicateRecord]) -> list[Row]:
+    """Rows from what the lab database holds, in trial order."""
+    by_trial: dict[int, list[ReplicateRecord]] = {}
+    for replicate in replicates:
+        by_trial.setdefault(replicate.trial, []).append(replicate)
+    return [_row(trial, by_trial.get(trial.number, [])) for trial in trials]
+
+
+def _row(trial: TrialRecord, replicates: Sequence[ReplicateRecord]) -> Row:
+    spec = TrialSpec.model_validate(trial.spec)
+    model = spec.model
+    accuracies = [r.accuracy for r in replicates if r.accuracy is not None and r.test_score is not None]
+    return Row(
+        trial=trial.number,
+        label=trial.label,
+        state=trial.state,
+        cell=model.cell.label,
+        activation=model.activation.label if model.activation else NONE,
+        init=model.init.label,
+        bias_init=model.bias_init.label if model.cell.kind != "rnn" else NONE,
+        clip=spec.optim.clip.label,
+        depth=model.depth,
+        others={name: value for name, value in trial.params.items() if name not in MITIGATIONS},
+        score=trial.score,
+        score_sd=trial.score_sd,
+        test_score=trial.test_score,
+        test_accuracy=sum(accuracies) / len(accuracies) if accuracies else None,
+        verdict_init=trial.verdict_init,
+        verdict=trial.verdict,
+        decades_init=trial.decades_init,
+        decades=trial.decades,
+        exploded=trial.exploded,
+        diverged=sum(r.outcome == "diverged" for r in replicates),
+        solved=trial.solved,
+        healthy=trial.healthy,
+        replicates=len(replicates) or spec.replicates,
+        updates=trial.updates,
+        seconds=trial.seconds,
+        cause=trial.cause,
+    )
+
+
+HEADS = (
+    "#", "cell", "activation", "init", "bias_init", "clip", "depth", "score ± sd", "test acc.",
+    "verdict: init → end", "decades", "exploded", "other",
+)  # fmt: skip
+"""Heads of the table for people."""
+
+
+def cells_of(row: Row) -> tuple[str, ...]:
+    """A row as text, a cell a head."""
+    return (
+        str(row.trial), row.cell, row.activation, row.init, row.bias_init, row.clip, str(row.depth),
+        score_text(row), NONE if row.test_accuracy is None else f"{row.test_accuracy:.2f}",
+        f"{row.verdict_init or NONE} → {row.verdict or row.state}",
+        f"{_decades(row.decades_init)} → {_decades(row.decades)}",
+        f"{row.exploded}/{row.replicates}" if row.exploded else "no", _others(row),
+    )  # fmt: skip
+
+
+def score_text(row: Row) -> str:
+    """`-0.85 ± 0.02`, `diverged` where every replicate did, or the state of a trial without a score."""
+    if row.score is None:
+        return row.state
+    if row.diverged == row.replicates:
+        return "diverged"
+    note = f" ({row.diverged} div.)" if row.diverged else ""
+    return f"{row.score:+.2f} ± {row.score_sd or 0:.2f}{note}"
+
+
+def _others(row: Row) -> str:
+    """`lr 0.0044`; further picks of the space."""
+    shown = (f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.others.items())
+    return ", ".join(shown).replace("optimiser ", "")
+
+
+def _decades(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.1f}"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table in Markdown."""
+    lines = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
+    lines += ["| " + " | ".join(cells_of(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def observations(rows: Sequence[Row], lag: int) -> list[str]:
+    """What the table shows, in sentences: counts and pairs as they are, no inference."""
+    judged = [row for row in rows if row.verdict_init is not None]
+    if not judged:
+        return ["No trial was measured."]
+    lines = []
+    vanishing = [row.label for row in judged if row.verdict_init == "vanishing"]
+    healthy = [row.label for row in judged if row.verdict_init == "healthy"]
+    lines.append(
+        f"At initialisation the gradient over the task's lag of {lag} steps vanishes in {len(vanishing)} of "
+        f"{len(judged)} configurations ({_listed(vanishing)}) and is healthy in {len(healthy)} ({_listed(healthy)})."
+    )
+    for row in judged:
+        tamed = [twin for twin in judged if row.exploded and not twin.exploded and _twins(row, twin)]
+        for twin in tamed:
+            lines.append(
+                f"Without clipping, {row.label} exploded in {row.exploded} of {row.replicates} replicates; with "
+                f"clip {twin.clip} in none."
+            )
+    done = [row for row in judged if row.test_score is not None and row.test_score < HIGHEST]
+    if done:
+        best = min(done, key=lambda row: row.test_score if row.test_score is not None else HIGHEST)
+        accuracy = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.2f}"
+        lines.append(f"Best on the test split: #{best.trial}, {best.label} (test score {best.test_score:+.2f}{accuracy}).")
+    return lines
+
+
+def _twins(row: Row, other: Row) -> bool:
+    """Whether two rows differ in the clip alone."""
+    if row.clip != "none" or other.clip == "none":
+        return False
+    same = [name for name in MITIGATIONS if name != "clip"]
+    others = set(PARAMS) - {"clip"}
+    return all(getattr(row, name) == getattr(other, name) for name in same) and all(
+        row.others.get(name) == other.others.get(name) for name in others
+    )
+
+
+def _listed(labels: Sequence[str], most: int = 4) -> str:
+    if not labels:
+        return "none"
+    unique = list(dict.fromkeys(labels))
+    more = f", and {len(unique) - most} more" if len(unique) > most else ""
+    return "; ".join(unique[:most]) + more

@@ -1,0 +1,168 @@
+"""The books of a sweep: whatever happens to a trial goes to the lab database, the recorder and the watcher."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from rnnlab.choices import choose
+from rnnlab.cells import CELLS
+from rnnlab.spec import TrialSpec
+from rnnlab.training.loop import load_task
+from rnnlab.training.outcome import Outcome
+from rnnlab.training.seeding import replicate_seed, seed_of
+from sweeps.recording import names
+from sweeps.recording.messages import TrialBegun, TrialOver
+from sweeps.recording.mlflow_writer import finals_of
+from sweeps.running.progress import SweepProgress, TrialProgress, Watcher, trial_label
+from sweeps.search.tell import MEANINGS
+from sweeps.space.dimensions import Picks
+from sweeps.spec import SweepSpec
+from sweeps.store import Lab, ReplicateRecord, TrialResult
+
+NOT_KEPT = ("clip_coefficient",)
+"""Fields of a replicate's result that the lab database keeps among its features."""
+
+
+class Books:
+    """Keeps the books on the driver; the only writer of trials, replicates and outcomes.
+
+    Args:
+        sweep_id: whose. spec: the sweep. lab: the lab database, its lease held.
+        recorder: handle of the recorder actor. watcher: who is shown the progress.
+    """
+
+    def __init__(self, sweep_id: str, spec: SweepSpec, lab: Lab, recorder: Any, watcher: Watcher) -> None:
+        self.sweep_id, self.spec, self.lab, self.recorder, self.watcher = sweep_id, spec, lab, recorder, watcher
+        self.progress = SweepProgress(sweep_id, spec.trials)
+        self.stopping = False
+        """A stop was asked for: trials that end without having used their budget are interrupted."""
+        self._lags: dict[str, int] = {}
+
+    def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
+        """Trial `number` is about to start."""
+        seed = seed_of("block", trial.seed, trial.block)
+        label = trial_label(trial)
+        self.lab.add_block(self.sweep_id, trial.block, seed, {})
+        self.lab.start_trial(
+            self.sweep_id,
+            number,
+            block=trial.block,
+            config_hash=trial.config_hash,
+            label=label,
+            params=picks,
+            spec=trial.model_dump(mode="json"),
+            tune_trial_id=tune_id,
+        )
+        self.progress.trials[number] = TrialProgress(number, label, trial, trial.budget.updates)
+        self.recorder.put.remote(self._begun(number, label, picks, trial))
+        self.watcher.changed(self.progress)
+
+    def report(self, number: int, result: dict[str, Any]) -> None:
+        """A trial told how far it is."""
+        if "failed" in result:
+            return
+        self.lab.report(self.sweep_id, number, result["updates"], result["score"])
+        row = self.progress.trials[number]
+        row.updates, row.result = result["updates"], json.loads(result["trial_result"])
+        self.watcher.changed(self.progress)
+
+    def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
+        """A trial ended; its outcome, inferred from the updates done, and its score."""
+        row = self.progress.trials[number]
+        if result is not None and "trial_result" in result:
+            row.result, row.updates = json.loads(result["trial_result"]), result["updates"]
+        row.outcome, row.cause = self._outcome(row, result, error)
+        self._close(row)
+        self.watcher.changed(self.progress)
+        return row.outcome, row.result["score"] if row.result else None
+
+    def _outcome(
+        self, row: TrialProgress, result: dict[str, Any] | None, error: bool
+    ) -> tuple[Outcome, str | None]:
+        if result is not None and "failed" in result:
+            return Outcome.FAILED, result["failed"]
+        if error:
+            return Outcome.FAILED, "its worker process died"
+        if row.result is not None and result is not None and result.get("done"):
+            return Outcome(row.result["outcome"]), None
+        if self.stopping:
+            return Outcome.INTERRUPTED, "the sweep was stopped"
+        return Outcome.PRUNED, None
+
+    def _close(self, row: TrialProgress) -> None:
+        """Write how a trial ended, to the lab database and to the recorder."""
+        result = row.result
+        replicates: list[dict[str, Any]] = []
+        if result is not None:
+            replicates = [
+                {**r, "outcome": row.outcome.value} if r["outcome"] == Outcome.RUNNING else r
+                for r in result["replicates"]
+            ]
+            result = row.result = {**result, "replicates": replicates, "outcome": row.outcome.value}
+        meaning = MEANINGS[row.outcome]
+        known = set(TrialResult.model_fields) & set(result or {})
+        self.lab.end_trial(
+            self.sweep_id,
+            row.number,
+            meaning.lab,
+            TrialResult(**{name: (result or {})[name] for name in known}, cause=row.cause),
+            [_replicate(row.number, r) for r in replicates],
+        )
+        tags = {names.OUTCOME: row.outcome.value, **({names.CAUSE: row.cause} if row.cause else {})}
+        if result is not None:
+            tags[names.VERDICT], tags[names.VERDICT_INIT] = result["verdict"], result["verdict_init"]
+            tags[names.EXPLODED] = str(result["exploded"])
+        over = TrialOver(
+            row.number,
+            meaning.mlflow,
+            int(time.time() * 1000),
+            row.updates,
+            finals_of(result) if result is not None else {},
+            tags,
+            result or {},
+        )
+        self.recorder.put.remote(over)
+
+    def _begun(self, number: int, label: str, picks: Picks, trial: TrialSpec) -> TrialBegun:
+        seeds = [replicate_seed(trial.seed, trial.block, r) for r in range(trial.replicates)]
+        task_key = trial.task.model_dump_json()
+        if task_key not in self._lags:
+            self._lags[task_key] = load_task(trial).lag
+        return TrialBegun(
+            trial=number,
+            name=f"{number:03} {label}",
+            started_ms=int(time.time() * 1000),
+            params=params_of(trial),
+            tags={
+                names.CONFIG_HASH: trial.config_hash,
+                names.BLOCK: str(trial.block),
+                names.SEEDS: ",".join(map(str, seeds)),
+                names.OUTCOME: Outcome.RUNNING.value,
+            },
+            spec_yaml=trial.to_yaml(),
+            state=choose(CELLS, trial.model.cell.kind).load().anchor_state,
+            depth=trial.model.depth,
+            lag=self._lags[task_key],
+        )
+
+
+def params_of(trial: TrialSpec) -> dict[str, Any]:
+    """MLflow's params of a trial: every name of `PARAMS` that it has, the task's options, and its size."""
+    plain = trial.model_dump(mode="python")
+    params: dict[str, Any] = {}
+    for name, (section, field) in names.PARAMS.items():
+        value = getattr(getattr(trial, section), field, None)
+        value = plain[section].get(field) if value is None else value
+        if value is not None:
+            params[name] = getattr(value, "label", value)
+    params["task"] = trial.task.kind
+    params |= {f"task.{name}": value for name, value in trial.task.options.items() if value is not None}
+    return params | {"updates": trial.budget.updates, "replicates": trial.replicates, "seed": trial.seed}
+
+
+def _replicate(trial: int, result: dict[str, Any]) -> ReplicateRecord:
+    features = {name: result[name] for name in NOT_KEPT}
+    fields = {name: value for name, value in result.items() if name not in NOT_KEPT}
+    return ReplicateRecord(trial=trial, features=features, **fields)

@@ -1,0 +1,96 @@
+"""How far a sweep is: what a live table shows, and the port that it is shown through."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rnnlab.spec import TrialSpec
+from rnnlab.training.outcome import Outcome
+from sweeps.recording.actor import RecorderStatus
+
+
+@dataclass
+class TrialProgress:
+    """One trial as a row.
+
+    Args:
+        number: within the sweep. label: readable. spec: what is trained.
+        updates: done, of `budget`.
+        outcome: `running` until it ends. result: its last result as plain values; None before the first.
+    """
+
+    number: int
+    label: str
+    spec: TrialSpec
+    budget: int
+    updates: int = 0
+    outcome: Outcome = Outcome.RUNNING
+    result: dict[str, Any] | None = None
+    cause: str | None = None
+
+
+@dataclass
+class SweepProgress:
+    """A sweep so far.
+
+    Args:
+        sweep_id: its id. total: trials that it will have.
+        trials: by number. recording: how far MLflow is. notice: what a person should know now, if anything.
+    """
+
+    sweep_id: str
+    total: int
+    trials: dict[int, TrialProgress] = field(default_factory=dict)
+    recording: RecorderStatus | None = None
+    notice: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return sum(trial.outcome is not Outcome.RUNNING for trial in self.trials.values())
+
+    @property
+    def share(self) -> float:
+        """Share of all updates that is done; trials that ended early count as done."""
+        if not self.total:
+            return 1.0
+        done = sum(
+            1.0 if trial.outcome is not Outcome.RUNNING else trial.updates / trial.budget
+            for trial in self.trials.values()
+        )
+        return min(1.0, done / self.total)
+
+
+class Watcher(Protocol):
+    """Who is shown a sweep's progress, on the driver."""
+
+    def changed(self, progress: SweepProgress) -> None:
+        """Something happened; must return at once."""
+
+
+class NoWatcher:
+    """Shows nothing."""
+
+    def changed(self, progress: SweepProgress) -> None:
+        pass
+
+
+def trial_label(spec: TrialSpec) -> str:
+    """A readable name: `rnn tanh, orthogonal(1), clip norm(1), depth 2`; what is default or none is left out."""
+    model = spec.model
+    head = model.cell.label if model.activation is None else f"{model.cell.label} {model.activation.label}"
+    parts = [head]
+    if model.init.kind != "default":
+        parts.append(model.init.label)
+    if model.bias_init.kind != "default":
+        parts.append(model.bias_init.label)
+    if spec.optim.clip.kind != "none":
+        parts.append(f"clip {spec.optim.clip.label}")
+    if model.depth > 1:
+        parts.append(f"depth {model.depth}")
+    if spec.optim.kind != "adam":
+        parts.append(spec.optim.kind)
+    return ", ".join(parts)
