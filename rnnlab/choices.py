@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, create_model
 from pydantic_core import CoreSchema, core_schema
@@ -154,9 +154,7 @@ def parse_choice(table: Table, value: Any) -> Choice:
         if not line.options:
             raise SpecError(f"{table.noun} {kind!r} takes no value, but got {given!r}; write {kind!r} alone")
         return Choice(kind=kind, options=options_of(table, kind, {next(iter(line.options)): given}))
-    raise SpecError(
-        f"a {table.noun} is a name or {{name: value}}, but got {value!r} (names: {', '.join(table)})"
-    )
+    raise SpecError(f"a {table.noun} is a name or {{name: value}}, but got {value!r} (names: {', '.join(table)})")
 
 
 def _written(choice: Choice) -> Any:
@@ -175,8 +173,3 @@ class From:
             handler(source),
             serialization=core_schema.plain_serializer_function_ser_schema(_written),
         )
-
-
-def choice_of(table: Table) -> Any:
-    """The annotation of a field that holds a choice from `table`, where a type checker need not read it."""
-    return Annotated[Choice, From(table)]

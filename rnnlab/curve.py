@@ -13,6 +13,8 @@ from torch import Tensor
 from rnnlab.spec import VerdictSpec
 from rnnlab.verdict import FLOOR, Verdict, judge
 
+LARGEST = float(np.finfo(np.float64).max)
+"""What a recorder is told instead of a value that overflowed: nothing non-finite leaves a run."""
 Kind = Literal["loss", "anytime_loss", "total", "inputs", "anchor"]
 
 
@@ -48,12 +50,11 @@ class Curve:
         """log10 of the values, zeros as `FLOOR`, overflow as -FLOOR; always finite."""
         with np.errstate(divide="ignore"):
             logs = np.log10(np.maximum(self.values_SK, 0))
+        logs = np.where(self.values_SK >= LARGEST, -FLOOR, logs)
         logs = np.nan_to_num(logs, nan=-FLOOR, posinf=-FLOOR, neginf=FLOOR)
         return np.asarray(np.clip(logs, FLOOR, -FLOOR), dtype=np.float64)
 
-    def verdict(
-        self, lag: int | None = None, lane: int = 0, thresholds: VerdictSpec | None = None
-    ) -> Verdict:
+    def verdict(self, lag: int | None = None, lane: int = 0, thresholds: VerdictSpec | None = None) -> Verdict:
         """What a G2 curve says over lags up to `lag` (default T - 1).
 
         Raises:

@@ -45,9 +45,7 @@ class Network(nn.Module):
         theta_SP: parameters of every lane in the order of `shapes`; dtype and lanes are taken from it.
     """
 
-    def __init__(
-        self, cell: Cell, inputs: int, hidden: int, depth: int, outputs: int | None, theta_SP: Tensor
-    ) -> None:
+    def __init__(self, cell: Cell, inputs: int, hidden: int, depth: int, outputs: int | None, theta_SP: Tensor) -> None:
         super().__init__()
         self.cell, self.inputs, self.hidden, self.depth, self.outputs = cell, inputs, hidden, depth, outputs
         self.shapes = parameter_shapes(len(cell.gates), inputs, hidden, depth, outputs)
@@ -65,10 +63,7 @@ class Network(nn.Module):
         """Parameters by torch's names, each a view (S, ...) of `theta_SP` (default: the network's own)."""
         theta = self.theta if theta_SP is None else theta_SP
         parts: Sequence[Tensor] = torch.split(theta, self._sizes, 1)
-        return {
-            name: part.reshape(-1, *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return {name: part.reshape(-1, *shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def layers(self, theta_SP: Tensor | None = None) -> list[Weights]:
         """The weights of every layer, bottom first."""
@@ -192,9 +187,9 @@ def from_torch(module: nn.RNN | nn.LSTM | nn.GRU) -> Network:
     Raises:
         SpecError: not an nn.RNN, nn.LSTM or nn.GRU, or one with two directions, a projection or dropout.
     """
-    kind = type(module).__name__.lower()
     if not isinstance(module, (nn.RNN, nn.LSTM, nn.GRU)):
-        raise SpecError(f"from_torch takes an nn.RNN, nn.LSTM or nn.GRU, but got {type(module).__name__}")
+        raise SpecError(f"an nn.RNN, nn.LSTM or nn.GRU is required, but got {type(module).__name__}")
+    kind = "rnn" if isinstance(module, nn.RNN) else module.mode.lower()
     if module.bidirectional or module.proj_size or (module.dropout and module.num_layers > 1):
         raise SpecError(
             "from_torch takes one direction, no projection and no dropout, but got "

@@ -101,9 +101,10 @@ class ModelSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _tanh_by_default(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("cell", "rnn") == "rnn" and data.get("activation") is None:
-            return {**data, "activation": "tanh"}
-        return data
+        if not isinstance(data, Mapping) or data.get("activation") is not None:
+            return data
+        plain = parse_choice(CELLS, data.get("cell", "rnn")).kind == "rnn"
+        return {**data, "activation": "tanh"} if plain else data
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

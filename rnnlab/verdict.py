@@ -14,7 +14,9 @@ from rnnlab.spec import VerdictSpec
 WORST_FIRST = ("exploding", "vanishing", "transient", "too_short", "healthy")
 """Names of verdicts in the order in which the worst layer, and a tie between replicates, is decided."""
 FLOOR = -320.0
-"""log10 of a norm that is exactly 0: below the smallest float64 (4.9e-324 is -323.3 but subnormal)."""
+"""log10 of a norm that is exactly 0: below the smallest float64 (4.9e-324 is -323.3 but subnormal).
+
+-FLOOR is that of a norm that overflowed (inf or NaN), above the largest float64 (1.8e308)."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,21 @@ class Verdict:
 def judge(log10_K: NDArray[np.float64], lag: int, thresholds: VerdictSpec) -> Verdict:
     """The verdict of a curve of log10 norms by lag 0, 1, 2, ..., over lags `first_lag` to `lag`.
 
-    The first that applies: exploding (D > decades, or hump > explosion_hump), vanishing (D < -decades),
-    transient (hump > transient_hump), healthy; with fewer than `least_lags` lags it is too_short.
+    The first that applies: exploding (D > decades, hump > explosion_hump, or a norm overflowed), vanishing
+    (D < -decades), transient (hump > transient_hump), healthy; with fewer than `least_lags` lags too_short.
     """
     first = thresholds.first_lag
     used_K = log10_K[first : lag + 1]
     if len(used_K) < thresholds.least_lags:
         return Verdict("too_short", 0.0, 0.0, 0.0, None, bool((used_K <= FLOOR).any()))
     tenth = max(1, round(0.1 * len(used_K)))
-    decades = float(np.median(used_K[-tenth:]) - np.median(used_K[:tenth]))
+    early, late = float(np.median(used_K[:tenth])), float(np.median(used_K[-tenth:]))
+    # a gradient that is 0 at all these lags has lost everything, not nothing
+    decades = FLOOR if max(early, late) <= FLOOR else late - early
     hump = float(used_K.max() - used_K[0])
     below = np.flatnonzero(used_K < used_K[0] - thresholds.horizon)
-    if decades > thresholds.decades or hump > np.log10(thresholds.explosion_hump):
+    overflowed = bool((used_K >= -FLOOR).any())  # inf or NaN: all such a curve says is that it blew up
+    if overflowed or decades > thresholds.decades or hump > np.log10(thresholds.explosion_hump):
         name = "exploding"
     elif decades < -thresholds.decades:
         name = "vanishing"

@@ -28,9 +28,7 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (str, int, float)):
                 if key in seen:
-                    raise SpecError(
-                        f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice; keep one"
-                    )
+                    raise SpecError(f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice; keep one")
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -48,6 +46,8 @@ def load_yaml(text: str, source: str = "the spec") -> dict[str, Any]:
     Raises:
         SpecError: not YAML, or not a mapping.
     """
+    if text.lstrip().startswith("{"):  # JSON may be indented with tabs, YAML may not
+        text = re.sub(r"^[ \t]+", lambda blank: " " * len(blank[0]), text, flags=re.MULTILINE)
     try:
         data = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -121,9 +121,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             names = _fields_at(model, item["loc"][:-1])
-            lines.append(
-                f"{where}: no such key{nearest(str(item['loc'][-1]), names)} (keys: {', '.join(names)})"
-            )
+            lines.append(f"{where}: no such key{nearest(str(item['loc'][-1]), names)} (keys: {', '.join(names)})")
         elif item["type"] == "missing":
             lines.append(f"{where}: required, but not given")
         elif item["type"] == "value_error":

@@ -6,14 +6,16 @@ import itertools
 import random
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnlab.choices import choice_of, parse_choice
+from rnnlab.choices import Choice, From, choose, nearest, parse_choice
 from rnnlab.errors import SpecError
-from rnnlab.spec import BudgetSpec, ProbeSpec, Spec, TaskSpec, TrialSpec, content_hash
+from rnnlab.spec import BudgetSpec, OptimSpec, ProbeSpec, Spec, TaskSpec, TrialSpec, content_hash
+from rnnlab.training import OPTIMISERS
 from rnnlab.written import dump_yaml, read_spec_file, validated
+from sweeps.recording.names import TABLES
 from sweeps.search import PRUNERS, SAMPLERS
 from sweeps.space.decode import decode
 from sweeps.space.designs import grid
@@ -27,10 +29,10 @@ CHECKED = 2000
 class SearchSpec(Spec):
     """Who picks configurations, how many, and who ends one early."""
 
-    sampler: choice_of(SAMPLERS) = parse_choice(SAMPLERS, "tpe")
+    sampler: Annotated[Choice, From(SAMPLERS)] = parse_choice(SAMPLERS, "tpe")
     trials: int | None = Field(None, ge=1, le=100_000)
     """Trials in all; a grid has as many as its table has rows, for each block."""
-    pruner: choice_of(PRUNERS) = parse_choice(PRUNERS, "none")
+    pruner: Annotated[Choice, From(PRUNERS)] = parse_choice(PRUNERS, "none")
     seed: int = Field(0, ge=0)
     """Of the sampler, and with block and replicate of all training."""
     blocks: int = Field(1, ge=1)
@@ -84,10 +86,24 @@ class SweepSpec(Spec):
 
     def _check_base(self) -> None:
         """What all configurations share must be known by itself, or the error would name the space."""
-        lone = {name: self.model[name] for name in self.model if name not in ("cell", "activation", "init", "bias_init")}
-        validated(TrialSpec, {"task": {"kind": "adding"}, "model": lone})
+        lone = {name: value for name, value in self.model.items() if name not in TABLES}
         optim = {name: value for name, value in self.optim.items() if name in ("lr", "batch", "clip")}
-        validated(TrialSpec, {"task": {"kind": "adding"}, "optim": optim})
+        validated(TrialSpec, {"task": {"kind": "adding"}, "model": lone, "optim": optim})
+        for name, value in self.model.items():
+            if name in TABLES and value is not None:
+                try:
+                    parse_choice(TABLES[name], value)
+                except SpecError as error:
+                    raise SpecError(f"model.{name}: {error}") from None
+        fields = [name for name in OptimSpec.model_fields if name != "options"]
+        known = [*fields, *dict.fromkeys(option for line in OPTIMISERS.values() for option in line.options)]
+        for name in self.optim:
+            if name not in known:
+                raise SpecError(f"optim.{name}: no such key{nearest(name, known)} (keys: {', '.join(known)})")
+        try:
+            choose(OPTIMISERS, str(self.optim.get("kind", "adam")))
+        except SpecError as error:
+            raise SpecError(f"optim.kind: {error}") from None
 
     def _corners(self, space: Space) -> list[Picks]:
         found = list(itertools.islice(space.points(lambda dimension: dimension.corners), CHECKED + 1))

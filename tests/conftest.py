@@ -93,9 +93,7 @@ def postgres_server() -> Iterator[Path]:
 def new_postgres(postgres_server: Path) -> Iterator[Callable[..., str]]:
     """Makes an empty database and returns its URL; `new_postgres("ENCODING ...")` chooses its kind."""
     made = []
-    with psycopg.connect(
-        host=str(postgres_server), user="postgres", dbname="postgres", autocommit=True
-    ) as connection:
+    with psycopg.connect(host=str(postgres_server), user="postgres", dbname="postgres", autocommit=True) as connection:
 
         def make(options: str = "") -> str:
             name = f"test_{next(DATABASES)}"

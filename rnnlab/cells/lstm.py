@@ -43,9 +43,7 @@ class LSTM(Cell):
         _, lanes, batch, _ = x_TSBI.shape
         zero = x_TSBI.new_zeros(1, batch, weights.w_hh_SGH.shape[-1])
         h_TSBH = [
-            torch.lstm(
-                x_TSBI[:, lane], (zero, zero), [w[lane] for w in weights], True, 1, 0.0, True, False, False
-            )[0]
+            torch.lstm(x_TSBI[:, lane], (zero, zero), [w[lane] for w in weights], True, 1, 0.0, True, False, False)[0]
             for lane in range(lanes)
         ]
         return h_TSBH[0].unsqueeze(1) if lanes == 1 else torch.stack(h_TSBH, 1)

@@ -7,9 +7,7 @@ from rnnlab.choices import Line, Table
 INITS = Table(
     "init",
     {
-        "default": Line(
-            "rnnlab.inits.default:default", "every weight and bias U(±1/√H); sigma_w = 0.577", "torch"
-        ),
+        "default": Line("rnnlab.inits.default:default", "every weight and bias U(±1/√H); sigma_w = 0.577", "torch"),
         "glorot": Line(
             "rnnlab.inits.glorot:glorot",
             "U(±√(6/(in+out))) per gate block, biases 0; sigma_w = 1",

@@ -70,13 +70,16 @@ def gradient_curve(
         SpecError: an anchor, a layer or a state that the model does not have, or inputs of a wrong shape.
     """
     if not isinstance(model, Network):
+        network = from_torch(model)
         if model.batch_first and x.dim() == 3:
             x = x.transpose(0, 1)
-        model = from_torch(model)
+        model = network
     x_TSBI = x[:, None] if x.dim() == 3 else x
-    if x_TSBI.dim() != 4 or x_TSBI.shape[-1] != model.inputs:
+    fits = x_TSBI.dim() == 4 and x_TSBI.shape[-1] == model.inputs and x_TSBI.shape[1] in (1, model.lanes)
+    if not fits or not x_TSBI.numel():
         raise SpecError(
-            f"x must be (T, B, {model.inputs}) or (T, S, B, {model.inputs}), but is {tuple(x.shape)}"
+            f"x must be (T, B, {model.inputs}) or (T, S, B, {model.inputs}) with S = {model.lanes} and at least one "
+            f"timestep and sequence, but is {tuple(x.shape)}"
         )
     steps = len(x_TSBI)
     if not -steps <= anchor < steps:

@@ -29,8 +29,7 @@ def zero_probes(network: Network, x_TSBI: Tensor) -> list[dict[str, Tensor]]:
     steps, _, batch, _ = x_TSBI.shape
     shape = (steps, network.lanes, batch, network.hidden)
     return [
-        {state: x_TSBI.new_zeros(shape).requires_grad_() for state in network.cell.states}
-        for _ in range(network.depth)
+        {state: x_TSBI.new_zeros(shape).requires_grad_() for state in network.cell.states} for _ in range(network.depth)
     ]
 
 

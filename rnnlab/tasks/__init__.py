@@ -69,9 +69,7 @@ TASKS = Table(
                 ),
                 "lag": (
                     int,
-                    Field(
-                        ge=1, description="steps back to the needed information, at worst; at most length - 1"
-                    ),
+                    Field(ge=1, description="steps back to the needed information, at worst; at most length - 1"),
                 ),
                 "length": (int, Field(ge=2, description="T, rows in a window")),
                 "group": (str | None, Field(None, description="column that tells sequences apart")),

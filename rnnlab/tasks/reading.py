@@ -86,8 +86,7 @@ def _reader(source: Path) -> tuple[str, Callable[[Path], Rows]]:
     suffix = source.suffix.lower()
     if suffix not in READERS:
         raise DataError(
-            f"{source} must end in {' or '.join(READERS)}, but ends in {source.suffix!r}; "
-            f"save it as one of these"
+            f"{source} must end in {' or '.join(READERS)}, but ends in {source.suffix!r}; save it as one of these"
         )
     if source.stat().st_size == 0:
         raise DataError(f"{source} is empty; it must hold a header and rows")
@@ -122,9 +121,7 @@ def _number(cell: Any) -> float:
     if value is None:
         raise ValueError(f"a number is required, but got {cell!r}; correct it or leave the column out")
     if not abs(value) <= LARGEST:
-        raise ValueError(
-            f"a finite number of at most {LARGEST:.1e} is required, but got {cell!r}; correct it"
-        )
+        raise ValueError(f"a finite number of at most {LARGEST:.1e} is required, but got {cell!r}; correct it")
     return value
 
 

@@ -91,8 +91,7 @@ class TableTask(WindowedTask):
             self._frequency_O = self._frequencies(columns, names, rows)
             self.outputs = len(names)
         self._starts = {
-            part: torch.cat([torch.arange(start, stop - least + 1) for start, stop in spans[part]])
-            for part in PARTS
+            part: torch.cat([torch.arange(start, stop - least + 1) for start, stop in spans[part]]) for part in PARTS
         }
         for part in PARTS[1:]:
             self._starts[part] = self._starts[part] if whole else _evenly(self._starts[part])
@@ -109,9 +108,7 @@ class TableTask(WindowedTask):
         following_R = np.roll(_standardised(target_R, training), -1)
         return torch.from_numpy(following_R.astype(np.float32))[:, None]
 
-    def _frequencies(
-        self, columns: Columns, names: Sequence[str], rows: Mapping[Part, npt.NDArray[Any]]
-    ) -> Tensor:
+    def _frequencies(self, columns: Columns, names: Sequence[str], rows: Mapping[Part, npt.NDArray[Any]]) -> Tensor:
         """Shares of the classes in the training rows, (O,); all held-out classes must be among them."""
         target = self.spec.options["target"]
         count = {part: torch.bincount(self._y_R[rows[part]], minlength=len(names)) for part in PARTS}
@@ -151,13 +148,10 @@ def _check(options: Mapping[str, Any]) -> None:
         )
     if options["group"] is None and (predict == "sequence_class" or options["split"] == "group"):
         needing = "split: group" if options["split"] == "group" else f"predict: {predict}"
-        raise SpecError(
-            f"{needing} requires `group`, the column that tells sequences apart, but none is given; add it"
-        )
+        raise SpecError(f"{needing} requires `group`, the column that tells sequences apart, but none is given; add it")
     if predict == "sequence_class" and options["split"] != "group":
         raise SpecError(
-            f"predict: sequence_class requires split: group, but split is {options['split']!r}; "
-            f"write `split: group`"
+            f"predict: sequence_class requires split: group, but split is {options['split']!r}; write `split: group`"
         )
 
 
@@ -171,9 +165,7 @@ def _members(columns: Columns, group: str | None) -> dict[str, npt.NDArray[np.in
     return {name: np.array(members) for name, members in rows.items()}
 
 
-def _check_groups(
-    columns: Columns, members: Mapping[str, npt.NDArray[np.int64]], options: Mapping[str, Any]
-) -> None:
+def _check_groups(columns: Columns, members: Mapping[str, npt.NDArray[np.int64]], options: Mapping[str, Any]) -> None:
     """Raise DataError where a group has two classes or is shorter than a window."""
     group, target, length = options["group"], options["target"], options["length"]
     for name, rows in members.items():

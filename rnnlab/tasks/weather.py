@@ -50,9 +50,7 @@ class Weather(WindowedTask):
     @cached_property
     def _x_RI(self) -> Tensor:
         days = self._frame
-        measured = np.stack(
-            [np.log1p(days["precipitation"]), days["temp_max"], days["temp_min"], days["wind"]], axis=1
-        )
+        measured = np.stack([np.log1p(days["precipitation"]), days["temp_max"], days["temp_min"], days["wind"]], axis=1)
         training = measured[slice(*self._bounds("training"))]
         measured = (measured - training.mean(0)) / training.std(0)
         angle = (2 * math.pi * days["date"].dt.day_of_year / DAYS_IN_YEAR).to_numpy()

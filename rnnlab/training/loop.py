@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnlab.choices import choose
 from rnnlab.clipping import CLIPS
-from rnnlab.curve import Curve
+from rnnlab.curve import LARGEST, Curve
 from rnnlab.model import Network, build
 from rnnlab.probes import PROBES
 from rnnlab.probes.context import ProbeContext
@@ -52,7 +52,8 @@ class Trainer:
     """A trial in training. `advance` goes on to the next evaluation, so that a caller can report and stop.
 
     Everything random comes from the replicates' own generators: a lane's numbers do not depend on the others.
-    A replicate that goes non-finite is frozen as it was before that update; the others go on.
+    A replicate whose state, loss or gradient goes non-finite in training is frozen as it was before that
+    update, one whose validation loss does as it then is; the others go on.
 
     Args:
         spec: what to train.
@@ -67,9 +68,7 @@ class Trainer:
         self.stop = stop or (lambda: False)
         self.task = load_task(spec)
         seeds = [replicate_seed(spec.seed, spec.block, number) for number in range(spec.replicates)]
-        self.network: Network = build(
-            spec.model, self.task.inputs, self.task.outputs, self.task.length, seeds
-        )
+        self.network: Network = build(spec.model, self.task.inputs, self.task.outputs, self.task.length, seeds)
         self.clip: Clip = choose(CLIPS, spec.optim.clip.kind).load()(**spec.optim.clip.options)
         lr_S = torch.full((spec.replicates,), spec.optim.lr, dtype=torch.float64)
         optimiser = choose(OPTIMISERS, spec.optim.kind).load()
@@ -79,9 +78,7 @@ class Trainer:
         self.watch = ExplosionWatch(spec.replicates, spec.probe.exploded)
         self.done = 0
         """Updates done."""
-        self.result = TrialResult(
-            [ReplicateResult(number, seed) for number, seed in enumerate(seeds)], 0, 0.0, 0.0
-        )
+        self.result = TrialResult([ReplicateResult(number, seed) for number, seed in enumerate(seeds)], 0, 0.0, 0.0)
         updates = spec.budget.updates
         self.probe_at = set(probe_updates(spec.probe.schedule, updates))
         self.evaluate_at = {
@@ -124,7 +121,9 @@ class Trainer:
         exploded_S = self.watch.see(step.norm_S, step.applied_S)
         moving_S = step.norm_S > 0
         self._clipped_S += moving_S & (step.applied_S < step.norm_S * (1 - 1e-6))
-        self._kept_S += torch.where(moving_S, step.applied_S / step.norm_S.clamp(min=1e-300), 1.0)
+        # a lane that is frozen counts no more, one that moves by nothing was not clipped
+        left_S = torch.where(moving_S, step.applied_S / step.norm_S.clamp(min=1e-300), 1.0)
+        self._kept_S += torch.where(self.alive_S, left_S, 0.0)
         for replicate, alive, exploded in zip(
             self.result.replicates, self.alive_S.tolist(), exploded_S.tolist(), strict=True
         ):
@@ -132,26 +131,27 @@ class Trainer:
                 replicate.update = self.done
             if exploded and alive:
                 self._explode(replicate)
-        failed_S = self._freeze(step)
+        failed_S = self._freeze(step.failed)
+        seen = None
+        if self.done in self.evaluate_at and self.alive_S.any():
+            seen = self._evaluate()
+            failed_S |= self._freeze({"loss": self.alive_S & ~seen.loss_S.isfinite()})
         if self.done in self.probe_at:
             self._probe(self.alive_S | failed_S)
         elif failed_S.any():
             self._probe(failed_S)  # the last that a dying lane shows; the schedule may be far off
-        at_evaluation = self.done in self.evaluate_at and bool(self.alive_S.any())
-        if at_evaluation:
-            self._evaluate()
-        if at_evaluation or self.done % self.record_every == 0 or self.done in self.probe_at:
-            self._record(step)
+        if seen is not None or self.done % self.record_every == 0 or self.done in self.probe_at:
+            self._record(step, seen)
 
     def _explode(self, replicate: ReplicateResult) -> None:
         replicate.exploded = True
         if replicate.exploded_at is None:
             replicate.exploded_at = self.done
 
-    def _freeze(self, step: Step) -> Tensor:
-        """Lanes that went non-finite at this update, now frozen."""
+    def _freeze(self, failed: Mapping[str, Tensor]) -> Tensor:
+        """Lanes that went non-finite at this update, by cause: now frozen."""
         failed_S = torch.zeros_like(self.alive_S)
-        for cause, by_cause_S in step.failed.items():
+        for cause, by_cause_S in failed.items():
             for lane in by_cause_S.nonzero().flatten().tolist():
                 replicate = self.result.replicates[lane]
                 replicate.outcome, replicate.cause = Outcome.DIVERGED, cause
@@ -164,9 +164,7 @@ class Trainer:
     def _probe(self, lanes_S: Tensor) -> None:
         """Measure, judge and record the lanes in `lanes_S`; rows of the others are NaN."""
         context = ProbeContext(self.network, self.task, self.probe_batch, self.done)
-        measured = [
-            curve for name in self.spec.probe.measure for curve in choose(PROBES, name).load()(context)
-        ]
+        measured = [curve for name in self.spec.probe.measure for curve in choose(PROBES, name).load()(context)]
         for replicate, lane in zip(self.result.replicates, lanes_S.tolist(), strict=True):
             if lane:
                 self._judge(replicate, measured)
@@ -185,7 +183,7 @@ class Trainer:
         self._healthy_S[number] += verdict.name == "healthy"
         replicate.healthy_share = float(self._healthy_S[number] / self._probes_S[number])
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> Evaluation:
         """Validation loss of the lanes that are alive: their score."""
         seen = evaluate(self.network, self.task, self.task.validation)
         baseline = self.task.baseline("validation")
@@ -194,8 +192,7 @@ class Trainer:
             loss = float(seen.loss_S[lane])
             replicate.score = score_of(loss, baseline)
             replicate.accuracy = None if seen.accuracy_S is None else float(seen.accuracy_S[lane])
-        self._clip_statistics()
-        self._evaluated = seen
+        return seen
 
     def _clip_statistics(self) -> None:
         for replicate in self.result.replicates:
@@ -204,7 +201,7 @@ class Trainer:
             replicate.clip_rate = float(self._clipped_S[replicate.number]) / updates
             replicate.clip_coefficient = float(self._kept_S[replicate.number]) / updates
 
-    def _record(self, step: Step) -> None:
+    def _record(self, step: Step, seen: Evaluation | None) -> None:
         """Tell this update's scalars; lanes that are frozen have none."""
         self._clip_statistics()
         results = self.result.replicates
@@ -214,15 +211,13 @@ class Trainer:
             "clip_rate": np.array([r.clip_rate for r in results]),
             "clip_coefficient": np.array([r.clip_coefficient for r in results]),
         }
-        if self.done in self.evaluate_at:
-            values |= _evaluation_scalars(self._evaluated)
+        if seen is not None:
+            values |= _evaluation_scalars(seen)
             values["score"] = np.array([r.score for r in results])
         if self.done in self.probe_at:
             values["decades"] = np.array([r.decades for r in results])
         alive = self.alive_S.numpy()
-        self.recorder.scalars(
-            self.done, {name: np.where(alive, value, np.nan) for name, value in values.items()}
-        )
+        self.recorder.scalars(self.done, {name: np.where(alive, value, np.nan) for name, value in values.items()})
 
     def _finish(self, outcome: Outcome) -> None:
         """The end: outcomes, and the test split, once, for those who used the whole budget."""
@@ -243,9 +238,7 @@ class Trainer:
             replicate.solved = self.task.success.met(loss, baseline, replicate.accuracy)
 
 
-def train(
-    spec: TrialSpec, recorder: Recorder | None = None, stop: Callable[[], bool] | None = None
-) -> TrialResult:
+def train(spec: TrialSpec, recorder: Recorder | None = None, stop: Callable[[], bool] | None = None) -> TrialResult:
     """Train a trial to its end: every replicate's outcome, score and verdict.
 
     Args:
@@ -270,7 +263,8 @@ def judge_lane(measured: list[Curve], lane: int, lag: int, spec: TrialSpec, netw
 
 
 def _without(curve: Curve, hidden_S: NDArray[np.bool_]) -> Curve:
-    values = np.where(hidden_S[:, None], np.nan, curve.values_SK)
+    finite_SK = np.nan_to_num(curve.values_SK, nan=LARGEST, posinf=LARGEST)
+    values = np.where(hidden_S[:, None], np.nan, finite_SK)
     return Curve(curve.kind, curve.axis, values, curve.state, curve.layer, curve.update)
 
 

@@ -164,8 +164,8 @@ class TrialResult:
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain, finite values, for a wire or a file."""
         names = (
-            "score", "score_sd", "test_score", "verdict", "verdict_init", "decades", "decades_init", "exploded",
-            "solved", "healthy", "updates", "seconds", "cpu_seconds",
+            "score", "score_sd", "test_score", "verdict", "verdict_init", "decades", "decades_init",
+            "exploded", "solved", "healthy", "updates", "seconds", "cpu_seconds",
         )  # fmt: skip
         plain: dict[str, Any] = {name: getattr(self, name) for name in names}
         return plain | {"outcome": self.outcome.value, "replicates": [r.as_dict() for r in self.replicates]}

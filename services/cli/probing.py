@@ -39,7 +39,16 @@ def probe(
     if as_json:
         typer.echo(json.dumps([row.as_dict() for row in probed.result.replicates]))
         return
-    heads = ("replicate", "score", "verdict: init → end", "decades", "factor a step", "horizon", "exploded", "outcome")
+    heads = (
+        "replicate",
+        "score",
+        "verdict: init → end",
+        "decades",
+        "factor a step",
+        "horizon",
+        "exploded",
+        "outcome",
+    )
     table = Table(*heads, box=None, header_style="bold", title=probed.label, title_justify="left")
     for row in probed.result.replicates:
         table.add_row(

@@ -21,7 +21,13 @@ WIDE = 160
 """Columns where the output is not a terminal."""
 SHOWN = 16
 """Trials in the live table."""
-COLOURS = {"healthy": "green", "vanishing": "blue", "exploding": "red", "transient": "yellow", "too_short": "dim"}
+COLOURS = {
+    "healthy": "green",
+    "vanishing": "blue",
+    "exploding": "red",
+    "transient": "yellow",
+    "too_short": "dim",
+}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -62,7 +68,9 @@ class LiveWatcher:
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
-        self._live = Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+        self._live = (
+            Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+        )
         self._said: set[int] = set()
         self._notice = ""
         self._lock = threading.Lock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -153,7 +153,7 @@ def _lab(place: Home) -> Lab:
     return Lab.open(place.lab_url)
 
 
-def _summary(sweep: SweepRecord, lab: Lab) -> dict[str, object]:
+def _summary(sweep: SweepRecord, lab: Lab) -> dict[str, Any]:
     from sweeps.spec import SweepSpec
 
     trials = lab.trials(sweep.id)

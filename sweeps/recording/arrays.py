@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -48,10 +49,30 @@ def load_curves(path: Path) -> Arrays:
         return {name: stored[name] for name in stored.files}
 
 
+def measured(values_USK: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which replicates were measured at which update, (U, S)."""
+    return np.logical_not(np.isnan(values_USK).all(axis=2))
+
+
+def complete(seen_US: NDArray[np.bool_]) -> list[int]:
+    """Rows at which every replicate that still lived was measured.
+
+    When a replicate dies between two probes it alone is measured there: its row says nothing of the others.
+    """
+    lives_US = np.logical_or.accumulate(seen_US[::-1], axis=0)[::-1]
+    return [row for row in range(len(seen_US)) if lives_US[row].any() and (seen_US | ~lives_US)[row].all()]
+
+
+def charted_rows(arrays: Mapping[str, NDArray[np.float64]]) -> tuple[int, int, int] | None:
+    """Rows of the first, the middle and the last probe at which every living replicate was measured, if any."""
+    anchor = next(name for name in arrays if name.startswith("anchor"))
+    rows = complete(measured(arrays[anchor]))
+    return (rows[0], rows[len(rows) // 2], rows[-1]) if rows else None
+
+
 def over_replicates(arrays: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:
-    """Median over the replicates that were alive, (U, K); NaN where none was."""
-    values_USK = arrays[name]
-    alive_U = ~np.isnan(values_USK).all(axis=(1, 2))
-    median_UK = np.full((len(values_USK), values_USK.shape[2]), np.nan)
-    median_UK[alive_U] = np.nanmedian(values_USK[alive_U], axis=1)
+    """Median over the replicates that have a value, (U, K); NaN where none has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns in which no replicate has a value
+        median_UK: NDArray[np.float64] = np.nanmedian(arrays[name], axis=1)
     return median_UK

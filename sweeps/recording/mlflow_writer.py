@@ -17,9 +17,9 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
-from rnnlab.curve import FLOOR
+from rnnlab.verdict import FLOOR
 from sweeps.recording import names
-from sweeps.recording.arrays import CurveArchive, over_replicates
+from sweeps.recording.arrays import CurveArchive, charted_rows, over_replicates
 from sweeps.recording.messages import Message, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
 
 BATCH = 1000
@@ -85,12 +85,14 @@ class MlflowWriter:
         if found is not None:
             return str(found.experiment_id)
         location = None if artifact_folder is None else artifact_folder.resolve().as_uri()
-        tags = {names.SWEEP_ID: self.sweep_id, "mlflow.note.content": description}
+        tags = {names.SWEEP_ID: self.sweep_id, "mlflow.note.content": description, **names.EXPERIMENT_TAGS}
         return str(self.client.create_experiment(self.sweep_id, artifact_location=location, tags=tags))
 
     def _parent(self, spec_yaml: str) -> str:
         run = self.client.create_run(
-            self.experiment_id, run_name=f"sweep {self.sweep_id}", tags={names.SWEEP_ID: self.sweep_id, names.TRIAL: "all"}
+            self.experiment_id,
+            run_name=f"sweep {self.sweep_id}",
+            tags={names.SWEEP_ID: self.sweep_id, names.TRIAL: "all"},
         )
         self._log_text(run.info.run_id, "sweep.yaml", spec_yaml)
         return str(run.info.run_id)
@@ -149,19 +151,19 @@ class MlflowWriter:
         """Curves of the top layer at the first, a middle and the last probed update, median over replicates."""
         arrays = run.archive.arrays
         updates = arrays.pop("updates")
-        if not len(updates):
+        rows = charted_rows(arrays) if len(updates) else None
+        if rows is None:
             return []
         top = f"_l{run.begun.depth - 1}"
-        middle = int(np.abs(updates - updates[-1] / 2).argmin())
         metrics: list[Metric] = []
         for name in arrays:
             if name.endswith(top) or "_l" not in name.replace("anytime_loss", ""):
                 median_UK = over_replicates(arrays, name)
-                for when, row in zip(names.WHEN, (0, middle, len(updates) - 1), strict=True):
+                for when, row in zip(names.WHEN, rows, strict=True):
                     timestamp = run.begun.started_ms + int(updates[row])
                     shown = name.removesuffix(top)
-                    values_K = median_UK[row] if shown.endswith("loss") else _log10(median_UK[row])
                     key = names.by_step(shown, when)
+                    values_K = _log10(median_UK[row]) if "log10" in key else median_UK[row]
                     metrics += [
                         Metric(key, float(value), timestamp, step)
                         for step, value in enumerate(values_K)

@@ -48,7 +48,9 @@ MITIGATIONS = ("cell", "activation", "init", "bias_init", "clip", "depth")
 # tags of a run
 SWEEP_ID, TRIAL, BLOCK, CONFIG_HASH = "sweep_id", "trial", "block", "config_hash"
 VERDICT, VERDICT_INIT, OUTCOME, CAUSE, SEEDS = "verdict", "verdict_init", "outcome", "cause", "seeds"
-EXPLODED = "exploded"
+EXPLODED, WORKER = "exploded", "worker"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""So that MLflow's page opens on training runs, not on its views for language models."""
 
 # metrics by update: the median over replicates (score: the mean, as Optuna hears it)
 BY_UPDATE = {
@@ -79,9 +81,12 @@ WHEN = ("1_first", "2_middle", "3_last")
 
 
 def by_step(curve: str, when: str) -> str:
-    """The metric of a curve by timestep or lag, `by_timestep/total_h/3_last`: step = timestep, or the lag."""
+    """The metric of a curve, `by_timestep/log10_total_h/3_last`: step = the timestep, or the lag of an anchor.
+
+    Losses are as they are; norms are log10.
+    """
     axis = "by_lag" if curve.startswith("anchor") else "by_timestep"
-    return f"{axis}/{curve}/{when}"
+    return f"{axis}/{curve if curve.endswith('loss') else f'log10_{curve}'}/{when}"
 
 
 # artifacts of a run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sweeps.recording import names
 from sweeps.recording.mlflow_writer import OpenRun
-from sweeps.running.home import trial_folder
 from sweeps.report.figures import heatmap, save
+from sweeps.running.home import trial_folder
 
 
 def draw_run(run: OpenRun, folder: Path) -> Path:

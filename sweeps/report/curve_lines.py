@@ -14,16 +14,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from rnnlab.spec import VerdictSpec
 from rnnlab.verdict import FLOOR, judge
-from sweeps.recording.arrays import Arrays
+from sweeps.recording.arrays import Arrays, charted_rows, complete, measured
 from sweeps.report.figure_parts import (
     SMALL,
     Array,
-    complete,
     dress,
     finite_range,
     labels,
     logs,
-    measured,
     new_figure,
     note,
     reference_lag,
@@ -40,6 +38,7 @@ UNITS = {"cross_entropy": "nats", "binary": "nats", "mse": "mean squared error"}
 """A task's objective -> the unit of its loss."""
 STYLES = (("-", "solid"), ("--", "dashed"), (":", "dotted"), ("-.", "dash-dot"))
 """Lines of the layers, from the top down; a network has at most four."""
+LEAVING = "a line leaves its panel below at an exact 0, above where it explodes"
 ABOVE = 6
 """Decades above the first probe's largest value where an axis of logs ends."""
 D_ENDS = (-24.0, 12.0)
@@ -48,9 +47,7 @@ THIN = 12
 """Replicates up to which each has its own line in the panel of decades."""
 
 
-def curves(
-    arrays: Arrays, *, title: str, state: str, depth: int, lag: int, objective: str | None = None
-) -> Figure:
+def curves(arrays: Arrays, *, title: str, state: str, depth: int, lag: int, objective: str | None = None) -> Figure:
     """One trial in four panels: loss and ||dL/dh_t||, ||dL/dx_t|| by timestep, G2 by lag, D by update.
 
     The first three show the first, the middle and the last probe, median and range over replicates. An exact
@@ -71,8 +68,7 @@ def curves(
         for axes in panels.flat:
             note(axes, "not measured")
         return figure
-    at = complete(measured(anchor))
-    rows = sorted({at[0], at[len(at) // 2], at[-1]}) if at else []
+    rows = sorted(set(charted_rows(arrays) or ()))
     shades = dict(zip(rows, SHADES[-len(rows) :] if len(rows) < 3 else SHADES, strict=False))
     _loss(panels[0, 0], arrays, shades, objective)
     _gradients(panels[0, 1], arrays, shades, f"total_h_l{depth - 1}")
@@ -81,15 +77,14 @@ def curves(
     _decades(panels[1, 1], arrays["updates"], by_layer, state, lag)
     names = labels(arrays["updates"], measured(anchor))
     told: list[Line2D | Patch] = [
-        Line2D([], [], color=shade, linewidth=2.5, label=f"update {names[row]}")
-        for row, shade in shades.items()
+        Line2D([], [], color=shade, linewidth=2.5, label=f"update {names[row]}") for row, shade in shades.items()
     ]
     if anchor.shape[1] > 1:
         told.append(Patch(color="0.8", label=f"range over {anchor.shape[1]} replicates"))
     if told:
         figure.legend(
             handles=told,
-            title=subject(depth, anchor.shape[1]),
+            title=f"{subject(depth, anchor.shape[1])}; {LEAVING}",
             loc="outside lower center",
             ncols=len(told),
             fontsize=SMALL,
@@ -102,7 +97,7 @@ def curves(
 def _loss(axes: Axes, arrays: Arrays, shades: Shades, objective: str | None) -> None:
     name = "loss" if "loss" in arrays else "anytime_loss"
     unit = f" ({UNITS[objective]})" if objective in UNITS else ""
-    title = "Loss" if name == "loss" else "Anytime readout: loss at t, not trained at every t"
+    title = "Loss at each timestep" if name == "loss" else "Anytime readout: loss at t, not trained at every t"
     dress(axes, title=title, x="timestep t", y=f"loss{unit}")
     if name not in arrays:
         note(axes, "not measured")
@@ -117,9 +112,7 @@ def _loss(axes: Axes, arrays: Arrays, shades: Shades, objective: str | None) -> 
 
 
 def _gradients(axes: Axes, arrays: Arrays, shades: Shades, total: str) -> None:
-    dress(
-        axes, title="G1: ||dL/dh$_t$|| (solid) and ||dL/dx$_t$|| (dashed)", x="timestep t", y="gradient norm"
-    )
+    dress(axes, title="G1: ||dL/dh$_t$|| (solid) and ||dL/dx$_t$|| (dashed)", x="timestep t", y="gradient norm")
     drawn = []
     for name, style in ((total, "-"), ("inputs", "--")):
         if name in arrays:
@@ -203,8 +196,8 @@ def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str
 def decades_of(curves_USK: Array, lag: int) -> Array:
     """D of every replicate at every update, (U, S), as verdicts read it; NaN where it was not measured.
 
-    `FLOOR` where the norm at the task's lag is exactly 0: nothing came that far, and where the first lags are 0
-    too, their difference would say that all is kept.
+    `FLOOR` where the norm at the task's lag is exactly 0: nothing came that far, and where the first lags are
+    0 too, their difference would say that all is kept.
     """
     logs_USK = logs(curves_USK)
     d_US = np.full(logs_USK.shape[:2], np.nan)
@@ -221,9 +214,7 @@ def _band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> Non
     steps = np.arange(shown_USK.shape[2])
     marker = "o" if len(steps) == 1 else None
     for row, shade in enumerate(shades.values()):
-        axes.fill_between(
-            steps, around.low_UK[row], around.high_UK[row], color=shade, alpha=0.15, linewidth=0
-        )
+        axes.fill_between(steps, around.low_UK[row], around.high_UK[row], color=shade, alpha=0.15, linewidth=0)
         axes.plot(steps, around.middle_UK[row], color=shade, linestyle=style, linewidth=1.8, marker=marker)
     axes.margins(x=0.02)
 

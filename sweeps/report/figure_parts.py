@@ -68,21 +68,6 @@ def spread(values_USK: Array) -> Spread:
     return Spread(ordered_USK[:, 0], middle_UK, pick(count_UK - 1))
 
 
-def measured(values_USK: Array) -> NDArray[np.bool_]:
-    """Which replicates were measured at which update, (U, S)."""
-    seen_US: NDArray[np.bool_] = ~np.isnan(values_USK).all(axis=2)
-    return seen_US
-
-
-def complete(seen_US: NDArray[np.bool_]) -> list[int]:
-    """Rows at which every replicate that still lived was measured.
-
-    When a replicate dies between two probes it alone is measured there: its row says nothing of the others.
-    """
-    lives_US = np.logical_or.accumulate(seen_US[::-1], axis=0)[::-1]
-    return [row for row in range(len(seen_US)) if lives_US[row].any() and (seen_US | ~lives_US)[row].all()]
-
-
 def labels(updates_U: Array, seen_US: NDArray[np.bool_]) -> list[str]:
     """Names of rows: the update, and `31 (1 of 5)` where not all replicates were measured."""
     replicates = seen_US.shape[1]

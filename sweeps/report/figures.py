@@ -5,9 +5,8 @@ Heatmaps are in `heatmaps`, lines in `curve_lines`; everyone imports from here.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 from matplotlib.figure import Figure
 
@@ -26,14 +25,10 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: the folder is missing or full; nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png", dpi=DPI)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp gives 0o600; others look at these too
-        os.replace(name, path)
+        figure.savefig(part, format="png", dpi=DPI)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise

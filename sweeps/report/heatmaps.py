@@ -12,17 +12,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from sweeps.recording.arrays import Arrays
+from sweeps.recording.arrays import Arrays, complete, measured
 from sweeps.report.figure_parts import (
     MEDIUM,
     SMALL,
     Array,
-    complete,
     dress,
     finite_range,
     labels,
     logs,
-    measured,
     new_figure,
     note,
     reference_lag,
@@ -145,9 +143,7 @@ def small_multiples(panels: Sequence[Panel], *, title: str) -> Figure:
         _small(axes, panel)
     for axes in grid[len(chosen) :]:
         axes.set_visible(False)
-    _decades_bar(
-        figure, ScalarMappable(DECADES, DIVERGING), grid, _shared_reference(chosen), min(1.0, 6 / height)
-    )
+    _decades_bar(figure, ScalarMappable(DECADES, DIVERGING), grid, _shared_reference(chosen), min(1.0, 6 / height))
     figure.supxlabel("lag k (steps back from the end); ▼ the task's lag", fontsize=MEDIUM)
     figure.supylabel("update", fontsize=MEDIUM)
     return figure
@@ -155,7 +151,7 @@ def small_multiples(panels: Sequence[Panel], *, title: str) -> Figure:
 
 def _small(axes: Axes, panel: Panel) -> None:
     dress(axes)
-    axes.set_title(wrapped(panel.label, 34, 2), fontsize=8.5, parse_math=False)
+    axes.set_title(wrapped(panel.label, 34, 2), fontsize=8.5, pad=8, parse_math=False)
     score = "unknown" if panel.score is None else f"{round(panel.score, 2) + 0.0:.2f}"  # no "-0.00"
     told = f"{panel.verdict_init} → {panel.verdict}".replace("_", " ")
     told += f"\nscore {score}".replace("-", "−")
@@ -223,9 +219,7 @@ def _mark(axes: Axes, lag: int, lags: int) -> None:
     """The task's lag: a dashed line and a triangle on the frame."""
     if lag < lags:
         axes.axvline(lag, color="black", linestyle=(0, (3, 3)), linewidth=1)
-        axes.plot(
-            [lag], [1.0], "kv", markersize=7, transform=axes.get_xaxis_transform(), clip_on=False, zorder=5
-        )
+        axes.plot([lag], [1.0], "kv", markersize=7, transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
 
 
 def _decades_bar(

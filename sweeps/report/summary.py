@@ -8,7 +8,6 @@ from pathlib import Path
 from rnnlab.cells import CELLS
 from rnnlab.choices import choose
 from rnnlab.spec import TrialSpec
-from rnnlab.training.outcome import HIGHEST
 from sweeps.recording.arrays import load_curves
 from sweeps.recording.names import CURVES_FILE
 from sweeps.report.figures import Panel, save, small_multiples
@@ -32,9 +31,7 @@ def write_summary(lab: Lab, sweep_id: str, lag: int, folder: Path) -> list[Path]
     (folder / TABLE_MD).write_text(f"# Sweep {sweep_id}\n\n{said}\n\n{markdown(rows)}")
     files = [folder / TABLE_JSON, folder / TABLE_MD]
     panels = [
-        _panel(
-            row, TrialSpec.model_validate(trial.spec), lag, trial_folder(folder, trial.number) / CURVES_FILE
-        )
+        _panel(row, TrialSpec.model_validate(trial.spec), lag, trial_folder(folder, trial.number) / CURVES_FILE)
         for row, trial in zip(rows, trials, strict=True)
         if (trial_folder(folder, trial.number) / CURVES_FILE).is_file()
     ]
@@ -54,6 +51,6 @@ def _panel(row: Row, spec: TrialSpec, lag: int, curves: Path) -> Panel:
         lag=lag,
         verdict_init=row.verdict_init or "-",
         verdict=row.verdict or row.state,
-        score=row.score if row.score is not None else HIGHEST,
+        score=row.score,
         exploded=row.exploded > 0,
     )

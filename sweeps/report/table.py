@@ -134,7 +134,9 @@ def score_text(row: Row) -> str:
 
 def _others(row: Row) -> str:
     """`lr 0.0044`; further picks of the space."""
-    shown = (f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.others.items())
+    shown = (
+        f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.others.items()
+    )
     return ", ".join(shown).replace("optimiser ", "")
 
 
@@ -172,7 +174,9 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
     if done:
         best = min(done, key=lambda row: row.test_score if row.test_score is not None else HIGHEST)
         accuracy = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.2f}"
-        lines.append(f"Best on the test split: #{best.trial}, {best.label} (test score {best.test_score:+.2f}{accuracy}).")
+        lines.append(
+            f"Best on the test split: #{best.trial}, {best.label} (test score {best.test_score:+.2f}{accuracy})."
+        )
     return lines
 
 

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from rnnlab.choices import choose
 from rnnlab.cells import CELLS
+from rnnlab.choices import choose
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import load_task
 from rnnlab.training.outcome import Outcome
@@ -34,10 +34,18 @@ class Books:
     """
 
     def __init__(self, sweep_id: str, spec: SweepSpec, lab: Lab, recorder: Any, watcher: Watcher) -> None:
-        self.sweep_id, self.spec, self.lab, self.recorder, self.watcher = sweep_id, spec, lab, recorder, watcher
+        self.sweep_id, self.spec, self.lab, self.recorder, self.watcher = (
+            sweep_id,
+            spec,
+            lab,
+            recorder,
+            watcher,
+        )
         self.progress = SweepProgress(sweep_id, spec.trials)
         self.stopping = False
         """A stop was asked for: trials that end without having used their budget are interrupted."""
+        self.closing = False
+        """Training is over and the end is being recorded."""
         self._lags: dict[str, int] = {}
 
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
@@ -73,14 +81,15 @@ class Books:
         row = self.progress.trials[number]
         if result is not None and "trial_result" in result:
             row.result, row.updates = json.loads(result["trial_result"]), result["updates"]
+        row.worker = (result or {}).get("worker", row.worker)
         row.outcome, row.cause = self._outcome(row, result, error)
+        if row.outcome is Outcome.FAILED:
+            self.lab.event(self.sweep_id, "trial_failed", f"trial {number}: {row.cause}", trial=number)
         self._close(row)
         self.watcher.changed(self.progress)
         return row.outcome, row.result["score"] if row.result else None
 
-    def _outcome(
-        self, row: TrialProgress, result: dict[str, Any] | None, error: bool
-    ) -> tuple[Outcome, str | None]:
+    def _outcome(self, row: TrialProgress, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, str | None]:
         if result is not None and "failed" in result:
             return Outcome.FAILED, result["failed"]
         if error:
@@ -114,6 +123,8 @@ class Books:
         if result is not None:
             tags[names.VERDICT], tags[names.VERDICT_INIT] = result["verdict"], result["verdict_init"]
             tags[names.EXPLODED] = str(result["exploded"])
+        if row.worker:
+            tags[names.WORKER] = row.worker
         over = TrialOver(
             row.number,
             meaning.mlflow,

@@ -18,6 +18,7 @@ class TrialProgress:
     Args:
         number: within the sweep. label: readable. spec: what is trained.
         updates: done, of `budget`.
+        worker: host and process that trained it.
         outcome: `running` until it ends. result: its last result as plain values; None before the first.
     """
 
@@ -29,6 +30,7 @@ class TrialProgress:
     outcome: Outcome = Outcome.RUNNING
     result: dict[str, Any] | None = None
     cause: str | None = None
+    worker: str = ""
 
 
 @dataclass

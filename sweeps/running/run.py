@@ -17,6 +17,7 @@ from typing import Any
 
 from rnnlab.errors import PlaceError
 from rnnlab.training.loop import load_task
+from rnnlab.training.outcome import Outcome
 from sweeps.recording import actor
 from sweeps.report.summary import write_summary
 from sweeps.running.books import Books
@@ -81,34 +82,45 @@ def run_sweep(
     """
     lag = _check_data(spec)
     home.make()
-    with Lab.open(home.lab_url) as lab:
-        sweep = lab.create_sweep(spec.name, spec.model_dump(mode="json", exclude_defaults=True), spec.content_hash)
+    with Lab.open(home.lab_url) as lab, _ray(address, workers) as slots:
+        plain = spec.model_dump(mode="json", exclude_defaults=True)
+        sweep = lab.create_sweep(spec.name, plain, spec.content_hash)
         folder = home.sweep_folder(sweep.id)
         folder.mkdir(parents=True)
         (folder / "sweep.yaml").write_text(spec.to_yaml())
         lab.take_lease(sweep.id, socket.gethostname(), os.getpid())
-        with _ray(address, workers) as slots:
-            recorder = actor.start(
-                sweep.id,
-                folder,
-                tracking_uri=home.mlflow_uri,
-                description=spec.description,
-                artifact_folder=home.artifacts / sweep.id,
-                spec_yaml=spec.to_yaml(),
-            )
-            books = Books(sweep.id, spec, lab, recorder, watcher or NoWatcher())
-            status, message = "failed", "an error; see the traceback"
+        recorder = actor.start(
+            sweep.id,
+            folder,
+            tracking_uri=home.mlflow_uri,
+            description=spec.description,
+            artifact_folder=home.artifacts / sweep.id,
+            spec_yaml=spec.to_yaml(),
+        )
+        books = Books(sweep.id, spec, lab, recorder, watcher or NoWatcher())
+        lab.event(sweep.id, "started", f"{spec.trials} trials, {slots} at a time", trials=spec.trials, slots=slots)
+        status: str = "failed"
+        message: str | None = "an error; see the traceback"
+        with _stoppable(books, folder), _beating(books):
             try:
-                with _stoppable(books, folder), _beating(books):
-                    _tune(spec, books, folder, slots)
-                status = "stopped" if books.stopping else "finished"
-                message = "stopped by a person" if books.stopping else None
+                _tune(spec, books, folder, slots)
+                status, message = _ending(books)
             except KeyboardInterrupt:
-                books.stopping = True
                 status, message = "stopped", "stopped at once by a person"
             finally:
                 _close(books, folder, lag, status, message)
         return SweepEnd(sweep.id, status, folder, books.progress)
+
+
+def _ending(books: Books) -> tuple[str, str | None]:
+    """Status and message of a sweep whose trials have all ended."""
+    trials = books.progress.trials.values()
+    if books.stopping:
+        return "stopped", "stopped by a person"
+    failed = [trial for trial in trials if trial.outcome is Outcome.FAILED]
+    if failed and len(failed) == len(trials):
+        return "failed", f"every trial failed; the first: {failed[0].cause}"
+    return "finished", f"{len(failed)} of {len(trials)} trials failed" if failed else None
 
 
 def _check_data(spec: SweepSpec) -> int:
@@ -152,9 +164,9 @@ def _close(books: Books, folder: Path, lag: int, status: str, message: str | Non
     """Whatever happened: every trial and run gets an end state, the findings are written, the lease goes back."""
     import ray
 
-    books.stopping = True  # what has not ended by now is interrupted, not pruned
+    books.stopping = books.closing = True  # what has not ended by now is interrupted, not pruned
     for row in books.progress.trials.values():
-        if row.outcome == "running":
+        if row.outcome is Outcome.RUNNING:
             books.end(row.number, None, error=False)
     books.progress.notice = "recording what is left"
     books.watcher.changed(books.progress)
@@ -163,6 +175,7 @@ def _close(books: Books, folder: Path, lag: int, status: str, message: str | Non
     _store_runs(books, last)
     files = write_summary(books.lab, books.sweep_id, lag, folder)
     ray.get(books.recorder.close.remote(mlflow_status, [str(path) for path in files]))
+    books.lab.event(books.sweep_id, status, message or f"{books.progress.ended} trials ended")
     books.lab.end_sweep(books.sweep_id, status, message)  # type: ignore[arg-type]
     shutil.rmtree(folder / "tune", ignore_errors=True)
     (folder / STOP_FILE).unlink(missing_ok=True)
@@ -170,21 +183,28 @@ def _close(books: Books, folder: Path, lag: int, status: str, message: str | Non
 
 @contextlib.contextmanager
 def _stoppable(books: Books, folder: Path) -> Iterator[None]:
-    """Ctrl-C once asks workers to stop after their current update; twice raises KeyboardInterrupt."""
+    """Ctrl-C (or SIGTERM) asks workers to stop after their current update; again, it stops at once.
 
-    def stop(number: int, frame: Any) -> None:
-        if books.stopping:
-            raise KeyboardInterrupt
-        request_stop(books, folder)
-
+    While the end is being recorded the second one is ignored: it takes seconds, and runs would stay open.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, stop)
+
+    def stop(number: int, frame: Any) -> None:
+        if books.closing:
+            books.progress.notice = "recording what is left; this takes a few seconds"
+        elif books.stopping:
+            raise KeyboardInterrupt
+        else:
+            request_stop(books, folder)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def request_stop(books: Books, folder: Path) -> None:

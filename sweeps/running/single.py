@@ -78,6 +78,14 @@ def probe_one(trial: TrialSpec, picture: Path, progress: Callable[[int], None]) 
 
     label = trial_label(trial)
     state = choose(CELLS, trial.model.cell.kind).load().anchor_state
-    figure = curves(archive.arrays, title=label, state=state, depth=trial.model.depth, lag=trainer.task.lag)
+    task = trainer.task
+    figure = curves(
+        archive.arrays,
+        title=label,
+        state=state,
+        depth=trial.model.depth,
+        lag=task.lag,
+        objective=task.objective,
+    )
     save(figure, picture)
     return Probed(label, trainer.result)

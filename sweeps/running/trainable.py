@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 import traceback
 from pathlib import Path
@@ -66,7 +68,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         except Exception as error:
             folder = trial_folder(Path(self._config["folder"]), self._config["number"])
             (folder / ERROR_FILE).write_text(traceback.format_exc())
-            return {"score": HIGHEST, "updates": 0, "done": True, "failed": f"{type(error).__name__}: {error}"}
+            return {
+                "score": HIGHEST,
+                "updates": 0,
+                "done": True,
+                "failed": f"{type(error).__name__}: {error}",
+            }
 
     def _advance(self) -> dict[str, Any]:
         if self.trainer is None:
@@ -79,5 +86,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "score": result.score,
             "updates": result.updates,
             "done": result.done,
+            "worker": f"{socket.gethostname()}:{os.getpid()}",
             "trial_result": json.dumps(result.as_dict()),  # Tune would flatten a mapping
         }

@@ -27,8 +27,11 @@ PRUNERS = Table(
             "asynchronous successive halving by updates (Ray's scheduler)",
             "Li 2020",
             {
-                "reduction": (float, Field(3, gt=1, description="share 1/reduction goes on at each rung")),
-                "grace": (int | None, Field(None, ge=1, description="updates before a trial may end; budget / 9")),
+                "reduction": (float, Field(3.0, gt=1, description="share 1/reduction goes on at each rung")),
+                "grace": (
+                    int | None,
+                    Field(None, ge=1, description="updates before a trial may end; budget / 9"),
+                ),
             },
         ),
     },

@@ -31,7 +31,5 @@ def tpe(seed: int, startup: int = 10) -> optuna.samplers.BaseSampler:
 def sampler_for(search: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
     """A fresh sampler for trial `number`, so that a resumed sweep does not ask its first points again."""
     seed = seed_of("sampler", search.seed, number) % 2**32
-    sampler: optuna.samplers.BaseSampler = choose(SAMPLERS, search.sampler.kind).load()(
-        seed, **search.sampler.options
-    )
+    sampler: optuna.samplers.BaseSampler = choose(SAMPLERS, search.sampler.kind).load()(seed, **search.sampler.options)
     return sampler

@@ -12,9 +12,7 @@ from sweeps.space.dimensions import Value
 from sweeps.space.space import Space
 
 
-def decode(
-    base: Mapping[str, Any], space: Space, picks: Mapping[str, Value], *, seed: int, block: int
-) -> TrialSpec:
+def decode(base: Mapping[str, Any], space: Space, picks: Mapping[str, Value], *, seed: int, block: int) -> TrialSpec:
     """The trial that `picks` mean on top of `base`, the sweep's own task, model, optim, probe, budget.
 
     Args:

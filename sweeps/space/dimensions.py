@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from rnnlab.choices import nearest, parse_choice
+from rnnlab.choices import choose, nearest, parse_choice
 from rnnlab.errors import SpecError
 from rnnlab.tasks import TASKS
 from sweeps.recording.names import PARAMS, TABLES
@@ -49,7 +50,7 @@ class Dimension(BaseModel):
         """Optuna's name: the param, with its condition, since Optuna wants one distribution a name."""
         if not self.when:
             return self.name
-        terms = (f"{name}={'|'.join(map(_text, values))}" for name, values in self.when.items())
+        terms = (f"{name}={'|'.join(map(_text, values))}" for name, values in sorted(self.when.items()))
         return f"{self.name}[{', '.join(terms)}]"
 
     def active(self, picks: Mapping[str, Value]) -> bool:
@@ -66,25 +67,51 @@ class Dimension(BaseModel):
             return list(self.choices)
         if self.step is None or self.log:
             return None
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        values = [self.low + index * self.step for index in range(count)]
+        # in decimals, as Optuna does: 0.1 + 2 * 0.1 is 0.3
+        low, high, step = (Decimal(str(number)) for number in (self.low, self.high, self.step))
+        values = [float(low + index * step) for index in range(int((high - low) // step) + 1)]
         return [int(value) if self.whole else value for value in values]
 
     @property
     def corners(self) -> list[Value]:
-        """Values whose validity speaks for all: every choice, or both ends of the range."""
+        """Values whose validity speaks for all: every choice, or both ends of a range; where it is not over
+        integers also a value between, which a param that takes whole numbers refuses."""
         if self.choices:
             return list(self.choices)
-        return [int(end) if self.whole else end for end in (self.low, self.high)]
+        if self.whole:
+            return [int(self.low), int(self.high)]
+        between = self.low + (self.step or 0.382 * (self.high - self.low))
+        return list(dict.fromkeys((self.low, min(between, self.high), self.high)))
+
+    def offers(self, wanted: Any) -> bool:
+        """Whether the dimension can pick what a condition asks for; a range without steps picks no one value."""
+        if self.choices:
+            return any(matches(value, wanted) for value in self.choices)
+        if self.whole and self.log:
+            return isinstance(wanted, int) and self.low <= wanted <= self.high
+        return wanted in (self.grid or ())
+
+    @property
+    def shown(self) -> str:
+        """What it offers, for messages: `rnn, lstm`, or `1 to 3`."""
+        if self.choices:
+            return ", ".join(map(_text, self.choices))
+        steps = "" if self.whole else f" in steps of {self.step:g}" if self.step else " without steps"
+        return f"{self.low:g} to {self.high:g}{steps}"
 
 
 def label_of(name: str, value: Any) -> Value:
     """The label of a value as written: `{orthogonal: 1.2}` -> `orthogonal(1.2)`; numbers stay."""
-    if name in TABLES:
-        return parse_choice(TABLES[name], value).label if name != "optimiser" else str(value)
-    if isinstance(value, (str, int, float, bool)):
+    if name == "optimiser":
+        if not isinstance(value, str):
+            raise SpecError(f"an optimiser is a name, its options are dimensions of their own, but got {value!r}")
+        choose(TABLES[name], value)
         return value
-    raise SpecError(f"space.{name}: a choice is a name or a number, but got {value!r}")
+    if name in TABLES:
+        return parse_choice(TABLES[name], value).label
+    if _is_number(value) or (isinstance(value, (str, bool)) and name not in PARAMS):
+        return value  # type: ignore[no-any-return]
+    raise SpecError(f"a choice is a {'number' if name in PARAMS else 'name or a number'}, but got {value!r}")
 
 
 def matches(picked: Value, wanted: Any) -> bool:
@@ -141,10 +168,15 @@ def _parse_one(name: str, written: Mapping[str, Any]) -> Dimension:
     if not isinstance(conditions, Mapping):
         raise SpecError(f"space.{name}: `when` is {{dimension: value}}, but got {conditions!r}")
     for other, values in conditions.items():
-        when[other] = tuple(
-            value if isinstance(value, str) else label_of(other, value)
-            for value in (values if isinstance(values, list) else [values])
-        )
+        if values == []:
+            raise SpecError(f"space.{name}: `when: {{{other}: []}}` can never hold; name at least one value")
+        try:
+            when[other] = tuple(
+                value if isinstance(value, str) else label_of(other, value)
+                for value in (values if isinstance(values, list) else [values])
+            )
+        except SpecError as error:
+            raise SpecError(f"space.{name}: `when: {{{other}: ...}}`: {error}") from None
     kept = dict(written) if set(written) != {"choices"} else {"choices": list(written["choices"])}
     if "choices" in written:
         return Dimension(name=name, written=kept, choices=_choices(name, written["choices"]), when=when)
@@ -173,10 +205,9 @@ def _range(name: str, written: Mapping[str, Any]) -> dict[str, Any]:
             if key == "step":
                 continue
             raise SpecError(f"space.{name}: a range requires {key!r}; add it")
-        try:
-            numbers[key] = float(written[key])
-        except (TypeError, ValueError):
-            raise SpecError(f"space.{name}: {key} must be a number, but got {written[key]!r}") from None
+        if not _is_number(written[key]):
+            raise SpecError(f"space.{name}: {key} must be a number, but got {written[key]!r}")
+        numbers[key] = float(written[key])
         if not math.isfinite(numbers[key]):
             raise SpecError(f"space.{name}: {key} must be finite, but got {written[key]!r}")
     low, high, step, log = numbers["low"], numbers["high"], numbers.get("step"), written.get("log", False)
@@ -196,7 +227,14 @@ def _range(name: str, written: Mapping[str, Any]) -> dict[str, Any]:
     whole = all(isinstance(written[key], int) for key in ("low", "high", "step") if key in written)
     if whole and step is None and not log:
         step = 1.0
+    if step is not None:  # the last value that the steps reach
+        first, last, each = (Decimal(str(number)) for number in (low, high, step))
+        high = float(first + (last - first) // each * each)
     return {"low": low, "high": high, "step": step, "log": log, "whole": whole}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 from rnnlab.choices import nearest
 from rnnlab.errors import SpecError
-from sweeps.space.dimensions import Dimension, Picks, Value, check_name, matches, parse_dimension
+from sweeps.recording.names import PARAMS
+from sweeps.space.dimensions import Dimension, Picks, Value, check_name, parse_dimension
 
 
 class Space:
-    """What a sweep varies. `dimensions` are ordered so that conditions come after what they look at.
+    """What a sweep varies. `dimensions` come in the order of `PARAMS`, conditions after what they look at, in
+    whatever order they were written: a sampler draws one after another, and equal spaces must ask the same.
 
     Raises:
         SpecError: an unknown dimension, an impossible range, or a condition that cannot hold.
@@ -32,17 +34,16 @@ class Space:
         picks: Picks = {}
         for dimension in self.dimensions:
             if dimension.active(picks):
-                if dimension.name in picks:
-                    raise SpecError(
-                        f"space.{dimension.name}: two conditions hold at once for "
-                        f"{', '.join(f'{name}={value}' for name, value in picks.items())}; make them exclude "
-                        f"each other ({dimension.key} is the second)"
-                    )
+                _refuse_second(dimension, picks)
                 picks[dimension.name] = choose(dimension)
         return picks
 
     def points(self, values: Callable[[Dimension], list[Value]]) -> Iterator[Picks]:
-        """All points over given values of every dimension, conditions applied, none twice."""
+        """All points over given values of every dimension, conditions applied, none twice.
+
+        Raises:
+            SpecError: two alternatives of one dimension hold at once.
+        """
 
         def from_here(index: int, picks: Picks) -> Iterator[Picks]:
             if index == len(self.dimensions):
@@ -52,6 +53,7 @@ class Space:
             if not dimension.active(picks):
                 yield from from_here(index + 1, picks)
                 return
+            _refuse_second(dimension, picks)
             for value in values(dimension):
                 yield from from_here(index + 1, {**picks, dimension.name: value})
 
@@ -62,6 +64,15 @@ class Space:
         return next(d for d in self.dimensions if d.name == name and d.active(picks))
 
 
+def _refuse_second(dimension: Dimension, picks: Picks) -> None:
+    if dimension.name in picks:
+        raise SpecError(
+            f"space.{dimension.name}: two conditions hold at once for "
+            f"{', '.join(f'{name}={value}' for name, value in picks.items() if name != dimension.name)}; make them "
+            f"exclude each other ({dimension.key} is the second)"
+        )
+
+
 def _check_conditions(part: Dimension, by_name: Mapping[str, list[Dimension]]) -> None:
     for other, values in part.when.items():
         if other not in by_name:
@@ -69,25 +80,23 @@ def _check_conditions(part: Dimension, by_name: Mapping[str, list[Dimension]]) -
                 f"space.{part.name}: `when` looks at {other!r}, which is not a dimension of this space"
                 f"{nearest(other, by_name)} (dimensions: {', '.join(by_name)})"
             )
-        offered = [value for dimension in by_name[other] for value in dimension.choices]
+        offered = [str(value) for dimension in by_name[other] for value in dimension.choices]
         for wanted in values:
-            if offered and not any(matches(value, wanted) for value in offered):
+            if not any(dimension.offers(wanted) for dimension in by_name[other]):
+                shown = ", ".join(dimension.shown for dimension in by_name[other])
                 raise SpecError(
                     f"space.{part.name}: `when: {{{other}: {wanted}}}` can never hold"
-                    f"{nearest(str(wanted), map(str, offered))} (choices of {other}: {', '.join(map(str, offered))})"
+                    f"{nearest(str(wanted), offered)} (choices of {other}: {shown})"
                 )
 
 
 def _ordered(by_name: Mapping[str, list[Dimension]]) -> list[str]:
-    """Names with what their conditions look at before them, else as written."""
+    """Names in the order of `PARAMS`, then of the alphabet, with what their conditions look at before them."""
     done: list[str] = []
-    waiting = list(by_name)
+    known = list(PARAMS)
+    waiting = sorted(by_name, key=lambda name: (known.index(name) if name in known else len(known), name))
     while waiting:
-        ready = [
-            name
-            for name in waiting
-            if all(other in done for part in by_name[name] for other in part.when)
-        ]
+        ready = [name for name in waiting if all(other in done for part in by_name[name] for other in part.when)]
         if not ready:
             raise SpecError(f"space: the conditions of {', '.join(waiting)} wait for each other; drop one `when:`")
         done.append(ready[0])

@@ -16,16 +16,15 @@ def suggest(trial: optuna.trial.Trial, space: Space) -> Picks:
 
     def choose(dimension: Dimension) -> Value:
         if dimension.choices:
-            value: Value = trial.suggest_categorical(dimension.key, list(dimension.choices))
+            value = trial.suggest_categorical(dimension.key, list(dimension.choices))
+            assert value is not None
             return value
         if dimension.whole:
             step = int(dimension.step or 1)
             return trial.suggest_int(
                 dimension.key, int(dimension.low), int(dimension.high), step=step, log=dimension.log
             )
-        return trial.suggest_float(
-            dimension.key, dimension.low, dimension.high, step=dimension.step, log=dimension.log
-        )
+        return trial.suggest_float(dimension.key, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
 
     return space.pick(choose)
 

@@ -211,9 +211,7 @@ class Lab(Queries):
                 row = TrialRow(sweep_id=sweep_id, number=number, started_at=clock(session))
                 session.add(row)
             elif row.state in ("complete", "pruned"):
-                raise ValueError(
-                    f"trial {number} of sweep {sweep_id!r} is {row.state} and cannot start again"
-                )
+                raise ValueError(f"trial {number} of sweep {sweep_id!r} is {row.state} and cannot start again")
             _fill(row, TrialResult().model_dump())
             row.block, row.config_hash, row.label = block, config_hash, label
             row.params, row.spec = dict(params), dict(spec)
@@ -295,9 +293,7 @@ def _refuse_other_driver(row: SweepRow, mine: tuple[str, int] | None, session: S
 
 
 def _forget_replicates(session: Session, sweep_id: str, number: int) -> None:
-    session.execute(
-        delete(ReplicateRow).where(ReplicateRow.sweep_id == sweep_id, ReplicateRow.trial == number)
-    )
+    session.execute(delete(ReplicateRow).where(ReplicateRow.sweep_id == sweep_id, ReplicateRow.trial == number))
 
 
 def _fill(row: TrialRow, values: Mapping[str, Any]) -> None:

@@ -85,9 +85,7 @@ class Queries:
         """What a sweep's trials told while they ran, by trial and update."""
         with self._reads() as session:
             sweep_row(session, id)
-            of_sweep = (
-                select(ReportRow).where(ReportRow.sweep_id == id).order_by(ReportRow.trial, ReportRow.update)
-            )
+            of_sweep = select(ReportRow).where(ReportRow.sweep_id == id).order_by(ReportRow.trial, ReportRow.update)
             return [record(ReportRecord, row) for row in session.scalars(of_sweep)]
 
     def events(self, id: str) -> list[EventRecord]:

@@ -94,9 +94,7 @@ def _open_sqlite(place: URL) -> Engine:
 
 def _open_postgresql(place: URL) -> Engine:
     # a server made under the C locale is SQL_ASCII, from which psycopg returns bytes unless told otherwise
-    engine = create_engine(
-        place, pool_pre_ping=True, connect_args={"connect_timeout": 10, "client_encoding": "utf8"}
-    )
+    engine = create_engine(place, pool_pre_ping=True, connect_args={"connect_timeout": 10, "client_encoding": "utf8"})
     try:
         engine.connect().close()
     except SQLAlchemyError as error:

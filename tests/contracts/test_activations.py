@@ -55,9 +55,7 @@ class TestActivation:
         assert phi.slope(kept).data_ptr() != kept.data_ptr()
         assert torch.equal(kept, before)
 
-    def test_steepest_bounds_the_slope_and_is_reached(
-        self, case: tuple[str, Activation], dtype: torch.dtype
-    ) -> None:
+    def test_steepest_bounds_the_slope_and_is_reached(self, case: tuple[str, Activation], dtype: torch.dtype) -> None:
         name, phi = case
         a = POINTS.to(dtype)
         slope = phi.slope(phi(a) if phi.slope_from_output else a).abs()

@@ -137,9 +137,7 @@ class TestCell:
             results = []
             for run in (cell.scan, lambda w, x, p: loop(cell, w, x, p)):
                 weights = Weights(*(w.detach().clone().requires_grad_() for w in case.weights))
-                probes = {
-                    s: torch.zeros(case.size, dtype=torch.float64, requires_grad=True) for s in cell.states
-                }
+                probes = {s: torch.zeros(case.size, dtype=torch.float64, requires_grad=True) for s in cell.states}
                 states = run(weights, case.x_TSBI, probes)
                 loss = (states[name][3] * case.mix[name][3]).sum()
                 found = torch.autograd.grad(loss, [*weights, *probes.values()])

@@ -28,9 +28,7 @@ FITTING = [
 
 
 def spec_of(cell: str, init: Any = "default", bias: Any = "default", depth: int = 2) -> ModelSpec:
-    return ModelSpec.model_validate(
-        {"cell": cell, "hidden": H, "depth": depth, "init": init, "bias_init": bias}
-    )
+    return ModelSpec.model_validate({"cell": cell, "hidden": H, "depth": depth, "init": init, "bias_init": bias})
 
 
 def named(spec: ModelSpec, seeds: list[int], length: int = LENGTH) -> dict[str, Tensor]:
@@ -52,9 +50,7 @@ def gate(bias_G: Tensor, cell: str, name: str) -> Tensor:
 
 @pytest.mark.parametrize(("cell", "init", "bias"), FITTING)
 class TestInit:
-    def test_a_seed_gives_the_same_numbers_whoever_stands_beside_it(
-        self, cell: str, init: str, bias: str
-    ) -> None:
+    def test_a_seed_gives_the_same_numbers_whoever_stands_beside_it(self, cell: str, init: str, bias: str) -> None:
         spec = spec_of(cell, init, bias)
         first, again = named(spec, [11, 12, 13]), named(spec, [13, 11])
         for name in first:

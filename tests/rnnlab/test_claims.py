@@ -74,9 +74,7 @@ def fixed_point(sigma_w: float, variance_in: float) -> tuple[float, float]:
         (2.0, 0.0, 2.121474, 1.362673, 1.16734),
     ],
 )
-def test_the_mean_field_table(
-    sigma_w: float, variance_in: float, q: float, chi1: float, root: float
-) -> None:
+def test_the_mean_field_table(sigma_w: float, variance_in: float, q: float, chi1: float, root: float) -> None:
     found_q, found_chi1 = fixed_point(sigma_w, variance_in)
     # the table has six and five decimals
     assert found_q == pytest.approx(q, abs=1e-6)

@@ -128,9 +128,7 @@ class TestClasses:
         assert task.positions == [0, 1, 2]
         assert (task.outputs, task.objective) == (2, "cross_entropy")
 
-    def test_the_baseline_is_the_log_loss_of_the_training_frequencies(
-        self, long: tuple[Path, pd.DataFrame]
-    ) -> None:
+    def test_the_baseline_is_the_log_loss_of_the_training_frequencies(self, long: tuple[Path, pd.DataFrame]) -> None:
         path, frame = long
         share = float((frame["side"][:70] == "up").mean())
         task = table(path, **STEP)
@@ -139,12 +137,8 @@ class TestClasses:
             expected_T = [log_loss(y, np.full(len(y), share), labels=[0, 1]) for y in y_TN]
             np.testing.assert_allclose(task.baseline_by_timestep(split), expected_T, rtol=1e-9)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize(
-        ("values", "expected"), [([10, 9], [1, 0]), (["10", "9"], [1, 0]), (["b", "10"], [1, 0])]
-    )
-    def test_whole_numbers_are_in_number_order(
-        self, tmp_path: Path, values: list[Any], expected: list[int]
-    ) -> None:
+    @pytest.mark.parametrize(("values", "expected"), [([10, 9], [1, 0]), (["10", "9"], [1, 0]), (["b", "10"], [1, 0])])
+    def test_whole_numbers_are_in_number_order(self, tmp_path: Path, values: list[Any], expected: list[int]) -> None:
         series(100).assign(side=values * 50).to_csv(tmp_path / "f.csv", index=False)
         assert table(tmp_path / "f.csv", **STEP).training.y_TN[:2, 0].tolist() == expected
 
@@ -167,12 +161,8 @@ class TestClasses:
         assert task.positions == [2]
 
 
-@pytest.mark.parametrize(
-    "options", [NEXT, STEP, SEQUENCE], ids=lambda options: options.get("predict", "next")
-)
-def test_csv_and_parquet_give_the_same_tensors(
-    grouped: tuple[Path, pd.DataFrame], options: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("options", [NEXT, STEP, SEQUENCE], ids=lambda options: options.get("predict", "next"))
+def test_csv_and_parquet_give_the_same_tensors(grouped: tuple[Path, pd.DataFrame], options: dict[str, Any]) -> None:
     path, frame = grouped
     # a class that a Parquet file keeps as 1.0 is the CSV file's 1
     frame.astype({"kind": float}).to_parquet(path.with_suffix(".parquet"))

@@ -72,9 +72,7 @@ def test_training_days_alone_are_standardised() -> None:
 
 
 @pytest.mark.parametrize(("split", "expected"), [("validation", 0.677174), ("test", 0.668458)])
-def test_the_baseline_is_the_log_loss_of_the_training_share(
-    days: pd.DataFrame, split: str, expected: float
-) -> None:
+def test_the_baseline_is_the_log_loss_of_the_training_share(days: pd.DataFrame, split: str, expected: float) -> None:
     task = weather()
     wet = days["precipitation"] > 0
     share = float(wet["2012-01-02":"2013-12-31"].mean())

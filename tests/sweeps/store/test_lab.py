@@ -50,9 +50,7 @@ GOOD = ReplicateRecord(
     clip_rate=0.25,
     features={"slope_late": -0.2},
 )
-BAD = ReplicateRecord(
-    trial=0, number=1, seed=1, outcome="diverged", cause="loss", exploded=True, exploded_at=7
-)
+BAD = ReplicateRecord(trial=0, number=1, seed=1, outcome="diverged", cause="loss", exploded=True, exploded_at=7)
 
 
 def start(lab: Lab, number: int = 0, **changes: Any) -> str:

@@ -115,9 +115,7 @@ def test_a_silent_driver_is_dead_and_another_takes_over(lab: Lab, other: Lab, id
     assert other.sweep(id).status == "running"
 
 
-def test_a_driver_of_this_host_whose_process_is_gone_is_dead_at_once(
-    lab: Lab, id: str, dead_pid: int
-) -> None:
+def test_a_driver_of_this_host_whose_process_is_gone_is_dead_at_once(lab: Lab, id: str, dead_pid: int) -> None:
     assert lab.take_lease(id, HERE, dead_pid).status == "stopped"
     assert (lab.sweep(id).status, lab.sweep(id).lost) == ("stopped", True)
     # the same number on another host says nothing about it
