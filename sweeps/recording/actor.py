@@ -55,8 +55,6 @@ class RecorderProcess:
 
     def __init__(self, folder: str, writer: dict[str, Any]) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # pictures and MLflow yield to training when the machine is full
-        os.nice(5)
         self.folder = Path(folder)
         self.spool = Spool(self.folder / "spool")
         self.writer: MlflowWriter | None = None
@@ -98,7 +96,9 @@ class RecorderProcess:
         self.writer.close(status)
 
     def _work(self) -> None:
-        while not (self._stopping.is_set() and not len(self.spool) and not self._pictures):
+        # pictures and MLflow yield to training when the machine is full; on Linux this is for the thread alone
+        os.nice(5)
+        while self.writer is None or not (self._stopping.is_set() and not len(self.spool) and not self._pictures):
             try:
                 if self.writer is None:
                     self.writer = MlflowWriter(**self._arguments)
@@ -117,9 +117,18 @@ class RecorderProcess:
             if ended is not None:
                 self._pictures.append(ended)
         elif self._pictures:
-            path = draw_run(self._pictures[0], self.folder)
-            writer.log_file(self._pictures[0].run_id, path)
+            self._picture(writer, self._pictures[0])
             self._pictures.popleft()
+
+    def _picture(self, writer: MlflowWriter, run: OpenRun) -> None:
+        try:
+            path = draw_run(run, self.folder)
+        except OSError:  # of the disk: tried again
+            raise
+        except Exception:  # a bug, which would come again each time: the sweep must not wait for it
+            logger.exception("trial %d has no picture", run.begun.trial)
+            return
+        writer.log_file(run.run_id, path)
 
 
 class ActorRecorder:

@@ -7,6 +7,7 @@ point sent twice is one point (MLflow drops exact repeats only).
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from rnnlab.verdict import FLOOR
 from sweeps.recording import names
 from sweeps.recording.arrays import CurveArchive, charted_rows, over_replicates
 from sweeps.recording.messages import Message, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
+
+logger = logging.getLogger(__name__)
 
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
@@ -58,16 +61,24 @@ class MlflowWriter:
         self.parent_id = self._find(None) or self._parent(spec_yaml)
 
     def write(self, message: Message) -> OpenRun | None:
-        """Write one message; the run that it ended, whose picture may now be drawn."""
+        """Write one message; the run that it ended, whose picture may now be drawn.
+
+        What a worker sends of a trial that has ended (it was stopped at once) comes too late and is dropped.
+        """
+        if isinstance(message, TrialBegun):
+            self._begin(message)
+            return None
+        run = self.runs.get(message.trial)
+        if run is None:
+            logger.warning("trial %d is not open: %s dropped", message.trial, type(message).__name__)
+            return None
         match message:
-            case TrialBegun():
-                self._begin(message)
             case UpdateScalars():
-                self._scalars(self.runs[message.trial], message)
+                self._scalars(run, message)
             case UpdateCurves():
-                self.runs[message.trial].archive.add(message.update, message.curves)
+                run.archive.add(message.update, message.curves)
             case TrialOver():
-                return self._end(message)
+                return self._end(run, message)
         return None
 
     def log_file(self, run_id: str, path: Path) -> None:
@@ -114,7 +125,7 @@ class MlflowWriter:
         params = [Param(name, str(value)) for name, value in begun.params.items()]
         self.client.log_batch(run_id, params=params)
         self._log_text(run_id, names.SPEC_FILE, begun.spec_yaml)
-        self.runs[begun.trial] = OpenRun(run_id, begun)
+        self.runs.setdefault(begun.trial, OpenRun(run_id, begun))  # begun twice: what it has stays
         self.run_ids[begun.trial] = run_id
 
     def _scalars(self, run: OpenRun, message: UpdateScalars) -> None:
@@ -131,10 +142,7 @@ class MlflowWriter:
         metrics.append(Metric(names.ALIVE, float(alive), timestamp, message.update))
         self._log(run.run_id, metrics)
 
-    def _end(self, over: TrialOver) -> OpenRun | None:
-        run = self.runs.pop(over.trial, None)
-        if run is None:  # ended before; sent again
-            return None
+    def _end(self, run: OpenRun, over: TrialOver) -> OpenRun:
         timestamp = run.begun.started_ms + over.update
         metrics = [Metric(name, value, timestamp, 0) for name, value in over.finals.items()]
         metrics += self._curve_metrics(run)
@@ -145,6 +153,7 @@ class MlflowWriter:
             (Path(folder) / names.RESULT_FILE).write_text(json.dumps(over.result, indent=1))
             self.client.log_artifacts(run.run_id, folder)
         self.client.set_terminated(run.run_id, over.status, over.ended_ms)
+        del self.runs[over.trial]  # not before: a store that refuses half-way is tried again
         return run
 
     def _curve_metrics(self, run: OpenRun) -> list[Metric]:

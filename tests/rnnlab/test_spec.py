@@ -143,7 +143,9 @@ class TestDefaults:
 
 
 class TestChoices:
-    @pytest.mark.parametrize("written", ["orthogonal", {"orthogonal": 1.0}, {"orthogonal": {"gain": 1}}, {"orthogonal": {}}])
+    @pytest.mark.parametrize(
+        "written", ["orthogonal", {"orthogonal": 1.0}, {"orthogonal": {"gain": 1}}, {"orthogonal": {}}]
+    )
     def test_ways_to_write_one(self, written: Any) -> None:
         choice = parse_choice(INITS, written)
         assert choice == Choice(kind="orthogonal", options={"gain": 1.0})

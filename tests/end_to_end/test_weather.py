@@ -1,0 +1,24 @@
+"""The recipe `weather`, picked by TPE, with a loss at every step."""
+
+from __future__ import annotations
+
+import json
+
+from commands import Ran
+from mlflow.tracking import MlflowClient
+
+from sweeps.recording import names
+from sweeps.running.home import Home
+
+
+def test_weather_learns_and_records_loss_by_timestep(weather: Ran) -> None:
+    assert weather.code == 0, weather.err
+    rows = json.loads(weather.out)
+    assert len(rows) == 12
+    assert all(row["state"] == "complete" for row in rows)
+    assert min(row["test_score"] for row in rows) < 0  # better than the constant guess on a year never seen
+    client = MlflowClient(Home(weather.home).mlflow_uri)
+    experiment = client.get_experiment_by_name("weather")
+    run = client.search_runs([experiment.experiment_id], "tags.trial = '0'")[0]
+    key = names.by_step("loss", "3_last")
+    assert sorted(point.step for point in client.get_metric_history(run.info.run_id, key)) == list(range(60))
