@@ -17,6 +17,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+# before torch is imported: two test processes share two cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DATABASES = itertools.count()
 
 

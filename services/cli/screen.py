@@ -38,25 +38,26 @@ def console(*, stderr: bool = False) -> Console:
 
 def rows_table(rows: Sequence[Row], title: str) -> Table:
     """The table of configurations."""
-    from sweeps.report.table import HEADS, cells_of
+    from sweeps.report.table import HEADS, cells_of, verdicts_of
 
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     right = {"#", "depth", "score ± sd", "test acc.", "decades", "exploded"}
     for head in HEADS:
-        table.add_column(head, justify="right" if head in right else "left")
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=head != "other")
+    verdicts, exploded = HEADS.index("verdict: init → end"), HEADS.index("exploded")
     for row in rows:
         cells: list[str | Text] = list(cells_of(row))
-        cells[9] = _verdicts(row.verdict_init, row.verdict or row.state)
+        cells[verdicts] = _verdicts(*verdicts_of(row))
         if row.exploded:
-            cells[11] = Text(str(cells[11]), style="red")
+            cells[exploded] = Text(str(cells[exploded]), style="red")
         table.add_row(*cells)
     return table
 
 
-def _verdicts(first: str | None, last: str | None) -> Text:
-    shown = Text(first or "-", style=COLOURS.get(first or "", ""))
+def _verdicts(first: str, last: str) -> Text:
+    shown = Text(first, style=COLOURS.get(first, "default"))
     shown.append(" → ", style="default")
-    shown.append(last or "-", style=COLOURS.get(last or "", "default"))
+    shown.append(last, style=COLOURS.get(last, "default"))
     return shown
 
 

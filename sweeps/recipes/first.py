@@ -42,7 +42,7 @@ def first() -> SweepSpec:
                 "clip": {"choices": ["none", {"norm": 1.0}], "when": {"optimiser": "sgd"}},
             },
             "search": SearchSpec(sampler="grid").model_dump(exclude_none=True),
-            "replicates": 3,
-            "budget": BudgetSpec(updates=400).model_dump(),
+            "replicates": 5,
+            "budget": BudgetSpec(updates=300).model_dump(),
         },
     )

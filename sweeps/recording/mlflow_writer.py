@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+CHARTED = 1e30
+"""A loss by timestep above this has overflowed: it would flatten the chart and is left out (the npz has it)."""
 
 
 @dataclass
@@ -176,7 +178,7 @@ class MlflowWriter:
                     metrics += [
                         Metric(key, float(value), timestamp, step)
                         for step, value in enumerate(values_K)
-                        if np.isfinite(value)
+                        if np.isfinite(value) and value <= CHARTED
                     ]
         return metrics
 

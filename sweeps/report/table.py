@@ -105,7 +105,7 @@ def _row(trial: TrialRecord, replicates: Sequence[ReplicateRecord]) -> Row:
 
 
 HEADS = (
-    "#", "cell", "activation", "init", "bias_init", "clip", "depth", "score ± sd", "test acc.",
+    "#", "cell", "activation", "init", "clip", "depth", "score ± sd", "test acc.",
     "verdict: init → end", "decades", "exploded", "other",
 )  # fmt: skip
 """Heads of the table for people."""
@@ -114,9 +114,9 @@ HEADS = (
 def cells_of(row: Row) -> tuple[str, ...]:
     """A row as text, a cell a head."""
     return (
-        str(row.trial), row.cell, row.activation, row.init, row.bias_init, row.clip, str(row.depth),
+        str(row.trial), row.cell, row.activation, _init_text(row), row.clip, str(row.depth),
         score_text(row), NONE if row.test_accuracy is None else f"{row.test_accuracy:.2f}",
-        f"{row.verdict_init or NONE} → {row.verdict or row.state}",
+        " → ".join(verdicts_of(row)),
         f"{_decades(row.decades_init)} → {_decades(row.decades)}",
         f"{row.exploded}/{row.replicates}" if row.exploded else "no", _others(row),
     )  # fmt: skip
@@ -132,6 +132,19 @@ def score_text(row: Row) -> str:
     return f"{row.score:+.2f} ± {row.score_sd or 0:.2f}{note}"
 
 
+def verdicts_of(row: Row) -> tuple[str, str]:
+    """The verdict at initialisation and the last one; `diverged` where every replicate did, else the state."""
+    if row.diverged == row.replicates:
+        return row.verdict_init or NONE, "diverged"
+    return row.verdict_init or NONE, row.verdict or row.state
+
+
+def _init_text(row: Row) -> str:
+    """`orthogonal(1)`, `chrono`, or both; `default` where neither was changed."""
+    changed = [level for level in (row.init, row.bias_init) if level not in ("default", NONE)]
+    return ", ".join(changed) or "default"
+
+
 def _others(row: Row) -> str:
     """`lr 0.0044`; further picks of the space."""
     shown = (
@@ -141,7 +154,9 @@ def _others(row: Row) -> str:
 
 
 def _decades(value: float | None) -> str:
-    return NONE if value is None else f"{value:+.1f}"
+    if value is None:
+        return NONE
+    return "< -300" if value < -300 else f"{value:+.1f}"
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -167,8 +182,8 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
         tamed = [twin for twin in judged if row.exploded and not twin.exploded and _twins(row, twin)]
         for twin in tamed:
             lines.append(
-                f"Without clipping, {row.label} exploded in {row.exploded} of {row.replicates} replicates; with "
-                f"clip {twin.clip} in none."
+                f"#{row.trial} exploded in {row.exploded} of {row.replicates} replicates ({row.label}); its twin "
+                f"#{twin.trial} with clip {twin.clip} in none."
             )
     done = [row for row in judged if row.test_score is not None and row.test_score < HIGHEST]
     if done:

@@ -51,7 +51,7 @@ class Books:
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
         """Trial `number` is about to start."""
         seed = seed_of("block", trial.seed, trial.block)
-        label = trial_label(trial)
+        label = trial_label(trial, picks)
         self.lab.add_block(self.sweep_id, trial.block, seed, {})
         self.lab.start_trial(
             self.sweep_id,

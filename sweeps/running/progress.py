@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,19 +81,20 @@ class NoWatcher:
         pass
 
 
-def trial_label(spec: TrialSpec) -> str:
-    """A readable name: `rnn tanh, orthogonal(1), clip norm(1), depth 2`; what is default or none is left out."""
-    model = spec.model
-    head = model.cell.label if model.activation is None else f"{model.cell.label} {model.activation.label}"
-    parts = [head]
-    if model.init.kind != "default":
-        parts.append(model.init.label)
-    if model.bias_init.kind != "default":
-        parts.append(model.bias_init.label)
-    if spec.optim.clip.kind != "none":
-        parts.append(f"clip {spec.optim.clip.label}")
+def trial_label(spec: TrialSpec, picked: Collection[str] | None = None) -> str:
+    """A readable name, `rnn tanh, orthogonal(1), depth 2, clip norm(1)`; what is default is left out.
+
+    Args:
+        spec: the trial.
+        picked: params that the space picked; clip and optimiser are named only among these. None: name them all.
+    """
+    model, optim = spec.model, spec.optim
+    parts = [model.cell.label if model.activation is None else f"{model.cell.label} {model.activation.label}"]
+    parts += [choice.label for choice in (model.init, model.bias_init) if choice.kind != "default"]
     if model.depth > 1:
         parts.append(f"depth {model.depth}")
-    if spec.optim.kind != "adam":
-        parts.append(spec.optim.kind)
+    if (picked is None and optim.clip.kind != "none") or "clip" in (picked or ()):
+        parts.append("no clip" if optim.clip.kind == "none" else f"clip {optim.clip.label}")
+    if (picked is None and optim.kind != "adam") or "optimiser" in (picked or ()):
+        parts.append(optim.kind)
     return ", ".join(parts)

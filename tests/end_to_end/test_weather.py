@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from commands import Ran
 from mlflow.tracking import MlflowClient
 
 from sweeps.recording import names
 from sweeps.running.home import Home
+
+pytestmark = pytest.mark.xdist_group("sweeps")
 
 
 def test_weather_learns_and_records_loss_by_timestep(weather: Ran) -> None:

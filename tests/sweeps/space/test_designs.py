@@ -67,17 +67,6 @@ def test_a_range_without_steps_has_no_grid(log: bool) -> None:
         grid(space)
 
 
-def test_a_range_without_steps_that_never_applies_is_not_asked() -> None:
-    # its condition looks at a value that another condition rules out
-    written = {
-        "cell": ["rnn"],
-        "activation": {"choices": ["tanh"], "when": {"cell": "rnn"}},
-        "lr": {"low": 0.1, "high": 0.2, "when": {"activation": "tanh", "cell": "rnn"}},
-    }
-    with pytest.raises(SpecError, match="needs choices"):
-        grid(Space(written, "adding"))
-
-
 @st.composite
 def spaces(draw: st.DrawFn) -> dict[str, Any]:
     """Up to five params with up to three values each, under conditions on the ones before, written in any order."""

@@ -161,9 +161,6 @@ def test_conditions_on_conditions_fall_with_what_they_look_at() -> None:
     assert set(space.pick(lambda dimension: wanted[dimension.name])) == {"cell", "task.length"}
 
 
-SOFTLY = "; did you mean"
-
-
 @pytest.mark.parametrize(
     ("written", "messages"),
     [

@@ -1,0 +1,116 @@
+"""The queue on disk: order, survival, and nothing half-written."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeps.recording.messages import Message, UpdateScalars
+from sweeps.recording.spool import Spool
+
+
+def message(trial: int, update: int = 0) -> UpdateScalars:
+    return UpdateScalars(trial, update, {"train_loss": np.array([float(update)])})
+
+
+def taken(spool: Spool) -> list[tuple[int, int]]:
+    """Empties a spool: (trial, update) in order."""
+    found = []
+    while (one := spool.peek(0)) is not None:
+        assert isinstance(one, UpdateScalars)
+        found.append((one.trial, one.update))
+        spool.done()
+    return found
+
+
+def test_first_in_first_out_and_peeking_keeps(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "a" / "spool")
+    assert spool.peek(0) is None
+    for update in range(12):
+        spool.put(message(1, update))
+    assert len(spool) == 12
+    for _ in range(2):
+        first = spool.peek(0)
+        assert isinstance(first, UpdateScalars)
+        assert first.update == 0
+    assert taken(spool) == [(1, update) for update in range(12)]
+    assert len(spool) == 0
+    assert list(spool.folder.iterdir()) == []
+
+
+def test_a_message_comes_back_as_it_was(tmp_path: Path, made_up: Callable[..., Any]) -> None:
+    spool = Spool(tmp_path)
+    told: list[Message] = made_up().all()
+    for one in told:
+        spool.put(one)
+    for one in told:
+        again = spool.peek(0)
+        assert again is not None
+        assert type(again) is type(one)
+        assert repr(again) == repr(one)
+        spool.done()
+
+
+def test_what_was_not_dealt_with_survives_the_process(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for update in range(105):
+        spool.put(message(0, update))
+    for _ in range(95):
+        spool.peek(0)
+        spool.done()
+    spool.peek(0)  # looked at, not done
+    again = Spool(tmp_path)
+    assert len(again) == 10
+    again.put(message(1, 0))
+    assert taken(again) == [*((0, update) for update in range(95, 105)), (1, 0)]
+
+
+def test_a_half_written_file_is_not_taken_up(tmp_path: Path) -> None:
+    Spool(tmp_path).put(message(0, 7))
+    whole = (tmp_path / "00000001.pkl").read_bytes()
+    (tmp_path / "00000002.part").write_bytes(whole[:20])
+    spool = Spool(tmp_path)
+    assert len(spool) == 1
+    spool.put(message(0, 8))
+    assert taken(spool) == [(0, 7), (0, 8)]
+
+
+def test_a_message_is_on_disk_when_put_returns(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for update in range(3):
+        spool.put(message(0, update))
+        assert len(Spool(tmp_path)) == update + 1
+
+
+def test_threads_may_put_at_once_and_each_keeps_its_order(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    threads = [
+        threading.Thread(target=lambda trial=trial: [spool.put(message(trial, update)) for update in range(40)])
+        for trial in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    found: list[tuple[int, int]] = []
+    while any(thread.is_alive() for thread in threads) or len(spool):
+        found += taken(spool)
+    assert len(found) == 240
+    for trial in range(6):
+        assert [update for owner, update in found if owner == trial] == list(range(40))
+
+
+def test_peeking_waits_for_the_next_message_and_no_longer(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    started = time.monotonic()
+    assert spool.peek(0.05) is None
+    assert time.monotonic() - started >= 0.05
+    timer = threading.Timer(0.05, lambda: spool.put(message(3)))
+    timer.start()
+    found = spool.peek(20)
+    timer.join()
+    assert isinstance(found, UpdateScalars)
+    assert time.monotonic() - started < 10

@@ -1,0 +1,241 @@
+"""Asking and telling: the searcher driven directly, with books kept in memory."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from rnnlab.spec import TrialSpec
+from rnnlab.training.outcome import HIGHEST, Outcome
+from sweeps.search.samplers import sampler_for
+from sweeps.search.searcher import AskTell
+from sweeps.space.dimensions import Picks
+from sweeps.spec import SearchSpec, SweepSpec
+
+Sweeps = Callable[..., SweepSpec]
+
+SPACE: dict[str, Any] = {
+    "cell": ["rnn", "lstm"],
+    "activation": {"choices": ["tanh", "relu"], "when": {"cell": "rnn"}},
+    "depth": {"low": 1, "high": 3},
+    "lr": {"low": 1e-4, "high": 1e-1, "log": True},
+}
+TABLE: dict[str, Any] = {**{name: SPACE[name] for name in ("cell", "activation", "depth")}, "lr": [0.1, 0.2]}
+SEARCHES: list[dict[str, Any]] = [
+    {"sampler": "random", "trials": 16},
+    {"sampler": {"tpe": 4}, "trials": 16},
+    {"sampler": "grid"},
+]
+
+
+def space_of(search: dict[str, Any]) -> dict[str, Any]:
+    return TABLE if search["sampler"] == "grid" else SPACE
+
+
+class Notes:
+    """The books in memory. A trial ends as its last result says: `outcome`, and `score`."""
+
+    def __init__(self) -> None:
+        self.begun: dict[int, tuple[str, Picks, TrialSpec]] = {}
+        self.reports: list[tuple[int, int, float]] = []
+        self.ended: dict[int, tuple[Outcome, float | None]] = {}
+
+    def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
+        self.begun[number] = (tune_id, picks, trial)
+
+    def report(self, number: int, result: dict[str, Any]) -> None:
+        self.reports.append((number, result["updates"], result["score"]))
+
+    def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
+        assert number not in self.ended, "ended twice"
+        told = Outcome.FAILED if error else Outcome((result or {}).get("outcome", "interrupted"))
+        self.ended[number] = (told, (result or {}).get("score"))
+        return self.ended[number]
+
+
+def searcher(spec: SweepSpec, asking: Callable[[], bool] = lambda: True) -> AskTell:
+    return AskTell(spec, Notes(), asking)
+
+
+def finished(score: float, updates: int = 5) -> dict[str, Any]:
+    return {"score": score, "updates": updates, "outcome": "finished"}
+
+
+def quality(picks: Picks) -> float:
+    """A score with one good region: plain relu networks of depth 2 with lr near 1e-2."""
+    off = abs(math.log10(float(picks["lr"])) + 2)
+    return off + (picks["cell"] != "rnn") + (picks.get("activation") != "relu") + abs(int(picks["depth"]) - 2) - 4
+
+
+def run(ask_tell: AskTell, score: Callable[[Picks], float] = quality) -> list[Picks]:
+    """Asks to the end and tells each trial before the next is asked; what was asked."""
+    asked: list[Picks] = []
+    while True:
+        tune_id = f"t{len(asked)}"
+        config = ask_tell.suggest(tune_id)
+        if config == Searcher.FINISHED:
+            return asked
+        number = len(asked)
+        asked.append(ask_tell.ledger.begun[number][1])  # type: ignore[attr-defined]
+        result = finished(score(asked[-1]))
+        ask_tell.on_trial_result(tune_id, result)
+        ask_tell.on_trial_complete(tune_id, result)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: str(search["sampler"]))
+def test_the_same_spec_and_seed_ask_the_same(sweep_of: Sweeps, search: dict[str, Any]) -> None:
+    first, second = (run(searcher(sweep_of(space_of(search), search=search))) for _ in range(2))
+    assert first == second
+    assert len(first) == sweep_of(space_of(search), search=search).trials
+
+
+@pytest.mark.parametrize("search", SEARCHES[:2], ids=lambda search: str(search["sampler"]))
+def test_another_seed_asks_others(sweep_of: Sweeps, search: dict[str, Any]) -> None:
+    asked = [run(searcher(sweep_of(SPACE, search={**search, "seed": seed}))) for seed in (0, 1)]
+    assert asked[0] != asked[1]
+    # all of them, not a shifted stream
+    assert not {str(picks) for picks in asked[0]} & {str(picks) for picks in asked[1]}
+
+
+@pytest.mark.parametrize("search", SEARCHES[:2], ids=lambda search: str(search["sampler"]))
+def test_the_order_in_which_a_space_is_written_changes_nothing(sweep_of: Sweeps, search: dict[str, Any]) -> None:
+    turned = dict(reversed(SPACE.items()))
+    specs = [sweep_of(space, search=search) for space in (SPACE, turned)]
+    assert specs[0].content_hash == specs[1].content_hash
+    assert run(searcher(specs[0])) == run(searcher(specs[1]))
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_a_grid_asks_every_row_once_in_each_block_then_is_finished(sweep_of: Sweeps, blocks: int) -> None:
+    spec = sweep_of(TABLE, search={"sampler": "grid", "blocks": blocks})
+    ask_tell = searcher(spec)
+    asked = run(ask_tell)
+    assert spec.table is not None
+    assert asked == spec.table
+    rows = [str(sorted(row.items())) for row in asked]
+    assert len(set(rows)) == len(rows) / blocks == 18
+    assert ask_tell.suggest("more") == Searcher.FINISHED
+    assert [trial.block for _, _, trial in ask_tell.ledger.begun.values()] == [  # type: ignore[attr-defined]
+        block for block in range(blocks) for _ in range(18)
+    ]
+
+
+def test_what_is_asked_is_the_trial_that_a_worker_gets(sweep_of: Sweeps) -> None:
+    spec = sweep_of(SPACE)
+    ask_tell = searcher(spec)
+    config = ask_tell.suggest("abc")
+    assert isinstance(config, dict)
+    tune_id, picks, trial = ask_tell.ledger.begun[0]  # type: ignore[attr-defined]
+    assert (tune_id, config["number"]) == ("abc", 0)
+    assert TrialSpec.model_validate_json(config["spec"]) == trial == spec.trial(0, picks)
+
+
+def test_params_whose_condition_does_not_hold_are_absent(sweep_of: Sweeps) -> None:
+    ask_tell = searcher(sweep_of(SPACE, search={"sampler": {"tpe": 4}, "trials": 30}))
+    asked = run(ask_tell)
+    assert {picks["cell"] for picks in asked} == {"rnn", "lstm"}
+    for picks, trial in zip(asked, ask_tell.study.trials, strict=True):
+        assert ("activation" in picks) == (picks["cell"] == "rnn") == ("activation[cell=rnn]" in trial.params)
+
+
+def test_an_unwilling_driver_asks_for_no_more(sweep_of: Sweeps) -> None:
+    willing = True
+    ask_tell = searcher(sweep_of(SPACE), asking=lambda: willing)
+    assert isinstance(ask_tell.suggest("a"), dict)
+    willing = False
+    assert ask_tell.suggest("b") == Searcher.FINISHED
+    assert ask_tell.unfinished == [0]
+    assert len(ask_tell.study.trials) == 1
+
+
+def test_how_each_ending_is_told(sweep_of: Sweeps) -> None:
+    ask_tell = searcher(sweep_of(SPACE))
+    endings: list[tuple[dict[str, Any] | None, bool]] = [
+        (finished(-1.5), False),
+        ({"score": HIGHEST, "updates": 3, "outcome": "diverged"}, False),
+        ({"score": -3.0, "updates": 3, "outcome": "pruned"}, False),
+        ({"score": -3.5, "updates": 2, "outcome": "interrupted"}, False),
+        (None, False),
+        (None, True),
+    ]
+    for number, (result, error) in enumerate(endings):
+        assert isinstance(ask_tell.suggest(f"t{number}"), dict)
+        for told in [{"score": 0.5, "updates": 1}, result] if result else []:
+            ask_tell.on_trial_result(f"t{number}", told)
+        assert ask_tell.unfinished == [number]
+        ask_tell.on_trial_complete(f"t{number}", result, error)
+        ask_tell.on_trial_complete(f"t{number}", result, error)  # Tune may say so twice
+    trials = ask_tell.study.trials
+    assert [trial.state for trial in trials] == [
+        TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL, TrialState.FAIL,
+    ]  # fmt: skip
+    assert [trial.value for trial in trials[:2]] == [-1.5, HIGHEST]
+    assert trials[2].intermediate_values == {1: 0.5, 3: -3.0}
+    assert [trial.value for trial in trials[3:]] == [None] * 3
+    assert ask_tell.unfinished == []
+    assert ask_tell.ledger.reports[:2] == [(0, 1, 0.5), (0, 5, -1.5)]  # type: ignore[attr-defined]
+    # the score of a smaller budget is never the best
+    assert ask_tell.study.best_trial.number == 0
+
+
+def test_nothing_stays_running(sweep_of: Sweeps) -> None:
+    ask_tell = searcher(sweep_of(SPACE, search={"sampler": {"tpe": 4}, "trials": 12}))
+    for number in range(12):  # four at a time, told in another order
+        assert isinstance(ask_tell.suggest(f"t{number}"), dict)
+        if number % 4 == 3:
+            for other in (number - 1, number, number - 3, number - 2):
+                ask_tell.on_trial_complete(f"t{other}", finished(-1.0), error=other % 3 == 0)
+    assert ask_tell.unfinished == []
+    assert {trial.state for trial in ask_tell.study.trials} == {TrialState.COMPLETE, TrialState.FAIL}
+
+
+def test_a_sampler_is_seeded_anew_for_every_number() -> None:
+    search = SearchSpec(trials=9)
+
+    def first_draw(number: int, seed: int = 0) -> float:
+        study = optuna.create_study(sampler=sampler_for(search.model_copy(update={"seed": seed}), number))
+        return study.ask().suggest_float("x", 0, 1)
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    draws = [first_draw(number) for number in range(50)]
+    assert len(set(draws)) == 50
+    assert draws == [first_draw(number) for number in range(50)]
+    assert not set(draws) & {first_draw(number, seed=1) for number in range(50)}
+
+
+def test_a_resumed_study_does_not_ask_its_first_points_again(sweep_of: Sweeps) -> None:
+    spec = sweep_of(SPACE)
+    whole = run(searcher(spec))
+    resumed = searcher(spec)
+    for number in range(5):  # the study and its numbers as a new driver would rebuild them
+        resumed.numbers[f"old{number}"] = number
+        resumed.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    for number in range(5, 10):
+        resumed.suggest(f"t{number}")
+        assert resumed.ledger.begun[number][1] == whole[number]  # type: ignore[attr-defined]
+
+
+def test_tpe_finds_a_better_region_than_random_draws(sweep_of: Sweeps) -> None:
+    better = 0
+    for seed in range(5):
+        later: dict[str, float] = {}
+        for sampler in ("tpe", "random"):
+            spec = sweep_of(SPACE, search={"sampler": sampler, "trials": 40, "seed": seed})
+            later[sampler] = sum(map(quality, run(searcher(spec))[20:])) / 20
+        better += later["tpe"] < later["random"] - 0.5
+    assert better >= 4
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: str(search["sampler"]))
+def test_nobody_is_warned(sweep_of: Sweeps, search: dict[str, Any]) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        run(searcher(sweep_of(space_of(search), search=search)))
+    assert [str(warning.message) for warning in seen] == []
