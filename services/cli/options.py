@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sweeps.running.home import Home
+    from sweeps.home import Home
 
 HomeOption = Annotated[
     Path | None,
@@ -20,6 +20,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON array i
 def home_at(path: Path | None) -> Home:
     """The home that an option, the environment or the default names."""
     from services.settings import Settings
-    from sweeps.running.home import Home
+    from sweeps.home import Home
 
     return Home(path or Settings().home)

@@ -11,8 +11,8 @@ import typer
 from services.cli.options import HomeOption, JsonOption, home_at
 
 if TYPE_CHECKING:
+    from sweeps.home import Home
     from sweeps.report.table import Row
-    from sweeps.running.home import Home
     from sweeps.spec import SweepSpec
     from sweeps.store import Lab, SweepRecord
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sweeps.home import trial_folder
 from sweeps.recording import names
 from sweeps.recording.mlflow_writer import OpenRun
 from sweeps.report.figures import heatmap, save
-from sweeps.running.home import trial_folder
 
 
 def draw_run(run: OpenRun, folder: Path) -> Path:

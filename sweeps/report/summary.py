@@ -8,11 +8,11 @@ from pathlib import Path
 from rnnlab.cells import CELLS
 from rnnlab.choices import choose
 from rnnlab.spec import TrialSpec
+from sweeps.home import trial_folder
 from sweeps.recording.arrays import load_curves
 from sweeps.recording.names import CURVES_FILE
 from sweeps.report.figures import Panel, save, small_multiples
 from sweeps.report.table import Row, markdown, observations, rows_of
-from sweeps.running.home import trial_folder
 from sweeps.store import Lab
 
 TABLE_JSON, TABLE_MD, GRADIENTS_PNG = "table.json", "table.md", "gradients.png"

@@ -18,10 +18,10 @@ from typing import Any
 from rnnlab.errors import PlaceError
 from rnnlab.training.loop import load_task
 from rnnlab.training.outcome import Outcome
+from sweeps.home import STOP_FILE, Home
 from sweeps.recording import actor
 from sweeps.report.summary import write_summary
 from sweeps.running.books import Books
-from sweeps.running.home import STOP_FILE, Home
 from sweeps.running.progress import NoWatcher, SweepProgress, Watcher
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab

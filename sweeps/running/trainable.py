@@ -17,8 +17,8 @@ from ray import tune
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import Trainer
 from rnnlab.training.outcome import HIGHEST
+from sweeps.home import ERROR_FILE, STOP_FILE, trial_folder
 from sweeps.recording.actor import ActorRecorder, actor_name
-from sweeps.running.home import ERROR_FILE, STOP_FILE, trial_folder
 
 LOOK_EVERY = 0.25
 """Seconds between two looks for the stop file."""

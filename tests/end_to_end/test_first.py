@@ -13,9 +13,9 @@ from commands import Ran, rnnlab
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from sweeps.home import Home
 from sweeps.recording import names
 from sweeps.recording.arrays import load_curves
-from sweeps.running.home import Home
 from sweeps.store import Lab, ReplicateRecord, TrialRecord
 
 T = 64

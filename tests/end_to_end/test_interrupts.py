@@ -14,7 +14,7 @@ import pytest
 from commands import rnnlab
 from mlflow.tracking import MlflowClient
 
-from sweeps.running.home import Home
+from sweeps.home import Home
 from sweeps.store import Lab
 
 SPEC = """

@@ -8,8 +8,8 @@ import pytest
 from commands import Ran
 from mlflow.tracking import MlflowClient
 
+from sweeps.home import Home
 from sweeps.recording import names
-from sweeps.running.home import Home
 
 pytestmark = pytest.mark.xdist_group("sweeps")
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from rnnlab.written import load_yaml, validated
 from services.cli.app import app
+from sweeps.home import Home
 from sweeps.recipes import RECIPES
-from sweeps.running.home import Home
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab
 
