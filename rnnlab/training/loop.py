@@ -140,7 +140,8 @@ class Trainer:
             self._probe(self.alive_S | failed_S)
         elif failed_S.any():
             self._probe(failed_S)  # the last that a dying lane shows; the schedule may be far off
-        if seen is not None or self.done % self.record_every == 0 or self.done in self.probe_at:
+        regular = self.done % self.record_every == 0 or self.done in self.probe_at
+        if seen is not None or regular or exploded_S.any():
             self._record(step, seen)
 
     def _explode(self, replicate: ReplicateResult) -> None:

@@ -139,6 +139,8 @@ class MlflowWriter:
                 value = float(np.mean(alive_S) if name == "score" else np.median(alive_S))
                 if name in names.LOGGED:
                     value = float(np.log10(max(value, 1e-30)))
+                    most = float(np.log10(max(alive_S.max(), 1e-30)))
+                    metrics.append(Metric(names.NORM_MAX, most, timestamp, message.update))
                 metrics.append(Metric(names.BY_UPDATE[name], value, timestamp, message.update))
         alive = int(np.isfinite(message.values["train_loss"]).sum())
         metrics.append(Metric(names.ALIVE, float(alive), timestamp, message.update))

@@ -66,6 +66,8 @@ BY_UPDATE = {
 """rnnlab's scalar -> metric. `gradient_norm_log10` is the global norm before clipping."""
 LOGGED = frozenset({"gradient_norm"})
 """Scalars recorded as log10."""
+NORM_MAX = "gradient_norm_max_log10"
+"""Metric by update: the largest norm among the replicates, where an explosion shows first."""
 ALIVE = "replicates_alive"
 """Metric by update: replicates that had not diverged."""
 
