@@ -23,7 +23,7 @@ sweep: install
 	$(BIN)/rnnlab sweep run first
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff format --check .

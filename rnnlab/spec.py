@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from rnnlab.activations import ACTIVATIONS
 from rnnlab.cells import CELLS
-from rnnlab.choices import Choice, From, Table, options_of, parse_choice
+from rnnlab.choices import Choice, From, Table, choose, nearest, options_of, parse_choice
 from rnnlab.clipping import CLIPS
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
@@ -55,6 +55,14 @@ class FlatSpec(Spec):
             own["kind"] = default
         given = dict(own.get("options") or {})
         given |= {name: value for name, value in data.items() if name not in cls.model_fields}
+        options = choose(cls.table, str(own["kind"])).options
+        known = [name for name in (*cls.model_fields, *options) if name != "options"]
+        for name in given:
+            if name not in known:
+                raise SpecError(
+                    f"{cls.table.noun} {own['kind']!r} has no option {name!r}{nearest(str(name), known)} "
+                    f"(its options: {', '.join(options) or 'none'})"
+                )
         own["options"] = options_of(cls.table, str(own["kind"]), given)
         return own
 

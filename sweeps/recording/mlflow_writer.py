@@ -60,7 +60,8 @@ class MlflowWriter:
         self.points = 0
         """Metric points written so far."""
         self.experiment_id = self._experiment(artifact_folder, description)
-        self.parent_id = self._find(None) or self._parent(spec_yaml)
+        self.parent_id = self._find(None) or self._parent()
+        self._log_text(self.parent_id, "sweep.yaml", spec_yaml)
 
     def write(self, message: Message) -> OpenRun | None:
         """Write one message; the run that it ended, whose picture may now be drawn.
@@ -101,13 +102,12 @@ class MlflowWriter:
         tags = {names.SWEEP_ID: self.sweep_id, "mlflow.note.content": description, **names.EXPERIMENT_TAGS}
         return str(self.client.create_experiment(self.sweep_id, artifact_location=location, tags=tags))
 
-    def _parent(self, spec_yaml: str) -> str:
+    def _parent(self) -> str:
         run = self.client.create_run(
             self.experiment_id,
             run_name=f"sweep {self.sweep_id}",
             tags={names.SWEEP_ID: self.sweep_id, names.TRIAL: "all"},
         )
-        self._log_text(run.info.run_id, "sweep.yaml", spec_yaml)
         return str(run.info.run_id)
 
     def _find(self, trial: int | None) -> str | None:

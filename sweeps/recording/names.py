@@ -32,6 +32,9 @@ PARAMS: dict[str, tuple[str, str]] = {
 """Names that a space may search over, and MLflow's params: where each lies in a `TrialSpec`. Options of the
 task are searched as `task.length` and so on."""
 
+REAL = frozenset({"lr", "momentum", "decay", "beta1", "beta2"})
+"""Params that take any number, also where their range is written with whole ones."""
+
 TABLES: dict[str, Table] = {
     "cell": CELLS,
     "activation": ACTIVATIONS,

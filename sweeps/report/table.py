@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import HIGHEST
-from sweeps.recording.names import MITIGATIONS, PARAMS
+from sweeps.recording.names import MITIGATIONS
 from sweeps.store import ReplicateRecord, TrialRecord
 
 NONE = "-"
@@ -196,14 +196,11 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
 
 
 def _twins(row: Row, other: Row) -> bool:
-    """Whether two rows differ in the clip alone."""
+    """Whether two rows differ in the clip alone: the first has none, the second one."""
     if row.clip != "none" or other.clip == "none":
         return False
-    same = [name for name in MITIGATIONS if name != "clip"]
-    others = set(PARAMS) - {"clip"}
-    return all(getattr(row, name) == getattr(other, name) for name in same) and all(
-        row.others.get(name) == other.others.get(name) for name in others
-    )
+    same = (*(name for name in MITIGATIONS if name != "clip"), "others")
+    return all(getattr(row, name) == getattr(other, name) for name in same)
 
 
 def _listed(labels: Sequence[str], most: int = 4) -> str:

@@ -80,8 +80,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             spec = TrialSpec.model_validate_json(self._config["spec"])
             self.trainer = Trainer(spec, self.recorder, StopFile(Path(self._config["folder"])))
         result = self.trainer.advance()
-        if result.done:
-            self.recorder.flush()
+        # before the result: a pruner may end the trial on it, and what comes after the end is not recorded
+        self.recorder.flush()
         return {
             "score": result.score,
             "updates": result.updates,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from rnnlab.choices import choose, nearest, parse_choice
 from rnnlab.errors import SpecError
 from rnnlab.tasks import TASKS
-from sweeps.recording.names import PARAMS, TABLES
+from sweeps.recording.names import PARAMS, REAL, TABLES
 
 Value = str | int | float | bool
 """A picked value: a number, or the label of a choice."""
@@ -224,7 +224,7 @@ def _range(name: str, written: Mapping[str, Any]) -> dict[str, Any]:
         raise SpecError(f"space.{name}: step must be above 0, but got {step:g}")
     if log and step is not None:
         raise SpecError(f"space.{name}: a log range has no step; leave one of them out")
-    whole = all(isinstance(written[key], int) for key in ("low", "high", "step") if key in written)
+    whole = name not in REAL and all(isinstance(written[key], int) for key in ("low", "high", "step") if key in written)
     if whole and step is None and not log:
         step = 1.0
     if step is not None:  # the last value that the steps reach

@@ -20,8 +20,6 @@ from sweeps.store import Lab, ReplicateRecord, TrialRecord
 
 T = 64
 
-pytestmark = pytest.mark.xdist_group("sweeps")
-
 
 @pytest.fixture(scope="module")
 def rows(first: Ran) -> list[dict[str, Any]]:

@@ -26,8 +26,6 @@ replicates: 2
 budget: {updates: 100000, evaluations: 1000}
 """
 
-pytestmark = pytest.mark.xdist_group("sweeps")
-
 
 def wait_for_reports(home: Path, least: int) -> None:
     """Until trials have told something."""

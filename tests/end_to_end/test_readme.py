@@ -21,8 +21,6 @@ from rnnlab.spec import TaskSpec
 from rnnlab.written import load_yaml, validated
 from sweeps.spec import SweepSpec
 
-pytestmark = pytest.mark.xdist_group("sweeps")
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 

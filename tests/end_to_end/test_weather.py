@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from commands import Ran
 from mlflow.tracking import MlflowClient
 
 from sweeps.home import Home
 from sweeps.recording import names
-
-pytestmark = pytest.mark.xdist_group("sweeps")
 
 
 def test_weather_learns_and_records_loss_by_timestep(weather: Ran) -> None:

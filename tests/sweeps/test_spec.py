@@ -39,7 +39,6 @@ replicates: 5
 budget: {updates: 2000}
 objective: score
 """
-DESIGN_PAGE = Path("/work/shared/DESIGN.md")
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -92,12 +91,6 @@ def test_the_spec_of_the_design_reads_as_it_says() -> None:
         0.01,
         "value(1)",
     )
-
-
-@pytest.mark.skipif(not DESIGN_PAGE.is_file(), reason="the design page lies beside the project, not in it")
-def test_the_spec_above_is_the_one_in_the_design() -> None:
-    (found,) = re.findall(r"```yaml\n(name:.*?)```", DESIGN_PAGE.read_text(), re.DOTALL)
-    assert load_yaml(found) == load_yaml(OF_THE_DESIGN)
 
 
 def test_a_file_is_read_as_yaml_or_json(tmp_path: Path) -> None:

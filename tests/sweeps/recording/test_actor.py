@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,11 +116,19 @@ def test_what_a_dead_process_left_in_its_spool_is_written(store: Any, made_up: C
     assert [step for step, _, _ in store.history(store.runs()["0"])["train_loss"]] == [0, 5, 10]
 
 
-def test_a_sweep_without_trials_still_has_its_parent_run(store: Any) -> None:
+def test_a_sweep_without_trials_still_has_its_parent_run(store: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    home, elsewhere = store.folder / "artifacts", store.folder / "elsewhere"
+    home.write_text("a file where the folder will be")
     recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)
+    until(lambda: recorder.status().error)
+    back = threading.Timer(0.2, lambda: home.rename(elsewhere))  # it is asked to finish while the store is away
+    back.start()
     assert recorder.finish().parent_id is not None
     recorder.close("FAILED", [])
-    assert store.runs()["all"].info.status == "FAILED"
+    parent = store.runs()["all"]
+    assert parent.info.status == "FAILED"
+    assert store.artifact(parent, "sweep.yaml").read_text() == "name: first\n"
 
 
 def test_late_messages_do_not_keep_it_from_ending(store: Any, made_up: Callable[..., Any]) -> None:

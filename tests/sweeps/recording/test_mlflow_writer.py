@@ -109,7 +109,7 @@ def test_scalars_go_by_update_the_median_over_the_replicates_alive(store: Any, m
     write(
         writer,
         [
-            trial.scalars(5, score=[-1.0, -2.0], gradient_norm=[100.0, 100.0]),
+            trial.scalars(5, score=[-1.0, -2.0], gradient_norm=[10.0, 190.0]),
             trial.scalars(10, train_loss=[7.0, math.nan], score=[-1.0, math.nan], gradient_norm=[0.0, math.nan]),
             trial.scalars(15, train_loss=[math.nan, math.nan], gradient_norm=[math.inf, 1e3]),
         ],
@@ -120,6 +120,7 @@ def test_scalars_go_by_update_the_median_over_the_replicates_alive(store: Any, m
         "train_loss": [(5, start + 5, 2.0), (10, start + 10, 7.0)],
         "score": [(5, start + 5, -1.5), (10, start + 10, -1.0)],
         "gradient_norm_log10": [(5, start + 5, 2.0), (10, start + 10, -30.0), (15, start + 15, 3.0)],
+        "gradient_norm_max_log10": [(5, start + 5, math.log10(190)), (10, start + 10, -30.0), (15, start + 15, 3.0)],
         "replicates_alive": [(5, start + 5, 2.0), (10, start + 10, 1.0), (15, start + 15, 0.0)],
     }
 
@@ -162,6 +163,15 @@ def test_a_real_run_has_few_keys_and_every_point_is_finite(store: Any, three_cel
             assert [step for step, _, _ in history[f"{metric}/{when}"]] == list(range(20))
     assert all(math.isfinite(value) and abs(value) < 1e30 for points in history.values() for _, _, value in points)
     assert {name for name in history if "_l0" in name or "_l1" in name} == set()
+
+
+def test_an_lstm_with_classes_has_all_keys_and_still_few(store: Any, told: Callable[..., Any]) -> None:
+    task = {"kind": "temporal_order", "length": 10}
+    messages, _ = told([{"cell": "lstm"}], task=task, budget={"updates": 2, "evaluations": 1})
+    write(store.writer(), messages)
+    keys = set(store.runs()["0"].data.metrics)
+    assert {*names.BY_UPDATE.values(), *names.FINALS, names.ALIVE} <= keys
+    assert len(keys) <= MOST_KEYS
 
 
 @pytest.mark.parametrize("bad", [0.0, math.nan, math.inf, LARGEST])

@@ -278,3 +278,9 @@ def test_every_param_can_be_a_dimension() -> None:
     for name in PARAMS:
         with pytest.raises(SpecError, match=rf"space\.{name}: choices must be"):
             Space({name: []}, "adding")
+
+
+def test_a_learning_rate_is_never_a_range_of_integers() -> None:
+    (lr,) = parse_dimension("lr", {"low": 1, "high": 10})
+    (hidden,) = parse_dimension("hidden", {"low": 1, "high": 10})
+    assert (lr.whole, hidden.whole) == (False, True)
