@@ -157,8 +157,10 @@ class TrialResult:
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome that all replicates share, else `finished` for a mixture of finished and diverged."""
+        """`running` while one replicate is; then what all share, else `finished` for finished and diverged ones."""
         found = {r.outcome for r in self.replicates}
+        if Outcome.RUNNING in found:
+            return Outcome.RUNNING
         return found.pop() if len(found) == 1 else Outcome.FINISHED
 
     def as_dict(self) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class Books:
             return Outcome.FAILED, result["failed"]
         if error:
             return Outcome.FAILED, "its worker process died"
-        if row.result is not None and result is not None and result.get("done"):
+        # not Tune's own `done`: it is set on the last result of a trial that a pruner ended, too
+        if row.result is not None and row.result["outcome"] != Outcome.RUNNING:
             return Outcome(row.result["outcome"]), None
         if self.stopping:
             return Outcome.INTERRUPTED, "the sweep was stopped"

@@ -48,6 +48,7 @@ class AskTell(Searcher):  # type: ignore[misc]
         self.study = optuna.create_study(direction="minimize")
         self.numbers: dict[str, int] = {}
         self._live: dict[int, optuna.trial.Trial] = {}
+        self._told: dict[int, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         number = len(self.numbers)
@@ -68,14 +69,20 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         number = self.numbers[trial_id]
-        self._live[number].report(result["score"], result["updates"])
-        self.ledger.report(number, result)
+        if result["updates"] > self._told.get(number, 0):
+            self._told[number] = result["updates"]
+            self._live[number].report(result["score"], result["updates"])
+            self.ledger.report(number, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         number = self.numbers[trial_id]
-        if self._live.pop(number, None) is not None:
-            outcome, score = self.ledger.end(number, result, error)
-            tell(self.study, number, outcome, score)
+        if number not in self._live:
+            return
+        if result is not None:
+            self.on_trial_result(trial_id, result)  # Tune tells the result that ended a trial here alone
+        del self._live[number]
+        outcome, score = self.ledger.end(number, result, error)
+        tell(self.study, number, outcome, score)
 
     @property
     def unfinished(self) -> list[int]:
