@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install sweep test check format clean
+.PHONY: help install sweep test check bench format clean
 
 help:
 	@echo "make sweep    run the recipe 'first' here and print its findings"
 	@echo "make test     run the fast tests (slow ones: $(BIN)/pytest -m slow)"
 	@echo "make check    format, lint and types"
+	@echo "make bench    ratios against torch and the usual way"
 	@echo "make install  make .venv and install with constraints.txt"
 
 install: $(INSTALLED)
@@ -29,6 +30,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python tests/benchmarks/updates.py --keep
 
 format: install
 	$(BIN)/ruff format .

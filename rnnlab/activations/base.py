@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 
@@ -27,3 +28,7 @@ class Activation(ABC):
     @abstractmethod
     def slope(self, kept: Tensor) -> Tensor:
         """phi'(a) from h, or from a where `slope_from_output` is False."""
+
+    def pull(self, g: Tensor, kept: Tensor, out: Tensor) -> Tensor:
+        """g phi'(a) written to `out`: dL/da from dL/dh, what a scan does at every step."""
+        return torch.mul(self.slope(kept), g, out=out)

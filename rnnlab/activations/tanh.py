@@ -19,3 +19,6 @@ class Tanh(Activation):
 
     def slope(self, kept: Tensor) -> Tensor:
         return 1 - kept.square()
+
+    def pull(self, g: Tensor, kept: Tensor, out: Tensor) -> Tensor:
+        return torch.ops.aten.tanh_backward.grad_input(g, kept, grad_input=out)  # type: ignore[no-any-return]

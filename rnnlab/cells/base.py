@@ -75,3 +75,37 @@ def loop(cell: Cell, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tens
 def affine(weights_SGI: Tensor, bias_SG: Tensor, x_SBI: Tensor) -> Tensor:
     """x W^T + b in every lane: (S, B, I) -> (S, B, G)."""
     return torch.baddbmm(bias_SG[:, None], x_SBI, weights_SGI.transpose(1, 2))
+
+
+def project(weights_SGI: Tensor, bias_SG: Tensor, x_TSBI: Tensor) -> Tensor:
+    """x W^T + b at all timesteps in one product a lane: (T, S, B, I) -> (S, T, B, G), lanes first."""
+    steps, lanes, batch, inputs = x_TSBI.shape
+    x_SNI = x_TSBI.transpose(0, 1).reshape(lanes, steps * batch, inputs)
+    a_SNG = torch.baddbmm(bias_SG[:, None], x_SNI, weights_SGI.transpose(1, 2))
+    return a_SNG.view(lanes, steps, batch, -1)
+
+
+def outer_sum(delta_TSBG: Tensor, x_TSBI: Tensor) -> Tensor:
+    """Sum over T and B of delta x^T in every lane, (S, G, I): a weight's gradient, one product a lane."""
+    lanes = delta_TSBG.shape[1]
+    sums = [delta_TSBG[:, lane].flatten(0, 1).T @ x_TSBI[:, lane].flatten(0, 1) for lane in range(lanes)]
+    return sums[0][None] if lanes == 1 else torch.stack(sums)
+
+
+def back_project(delta_TSBG: Tensor, weights_SGI: Tensor) -> Tensor:
+    """delta W in every lane, the gradient at the inputs: (T, S, B, G) -> (T, S, B, I)."""
+    steps, lanes, batch, _ = delta_TSBG.shape
+    dx_TSBI = delta_TSBG.new_empty(steps, lanes, batch, weights_SGI.shape[-1])
+    for lane in range(lanes):
+        torch.matmul(delta_TSBG[:, lane], weights_SGI[lane], out=dx_TSBI[:, lane])
+    return dx_TSBI
+
+
+CACHED = 65_536
+"""Numbers of one state that a block of timesteps may hold: about a quarter of a megabyte in float32."""
+
+
+def cached_blocks(steps: int, numbers: int) -> list[tuple[int, int]]:
+    """Blocks [start, stop) of timesteps, last first, whose states (`numbers` a step) stay in a cache."""
+    size = max(1, CACHED // numbers)
+    return [(max(0, stop - size), stop) for stop in range(steps, 0, -size)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.activations.base import Activation
-from rnnlab.cells.base import Cell, States, Weights, affine
+from rnnlab.cells.base import Cell, States, Weights, affine, back_project, cached_blocks, outer_sum, project
 
 
 class GRU(Cell):
@@ -38,8 +38,11 @@ class GRU(Cell):
         return {"h": _Scan.apply(x_TSBI, *weights, probe)}  # type: ignore[no-untyped-call]
 
 
+_ONE = torch.ones(())
+
+
 class _Scan(torch.autograd.Function):
-    """Forward and backward by hand; everything local to a step is vectorised over t."""
+    """Forward and backward by hand; what is local to a step is computed for blocks of t."""
 
     @staticmethod
     def forward(
@@ -53,66 +56,62 @@ class _Scan(torch.autograd.Function):
     ) -> Tensor:
         steps, lanes, batch, _ = x_TSBI.shape
         size = w_hh.shape[-1]
+        both_SG = b_ih.clone()
+        both_SG[:, : 2 * size] += b_hh[:, : 2 * size]
+        a_STBG = project(w_ih, both_SG, x_TSBI)
         h_TSBH = x_TSBI.new_empty(steps, lanes, batch, size)
-        gates_TSBG = x_TSBI.new_empty(steps, lanes, batch, 3 * size)
-        back_n_TSBH = torch.empty_like(h_TSBH)
-        in_SIG, back_SHG = w_ih.transpose(1, 2), w_hh.transpose(1, 2)
-        b_ih_S1G, b_hh_S1G = b_ih[:, None], b_hh[:, None]
-        hh_SBG = x_TSBI.new_empty(lanes, batch, 3 * size)
+        rz_TSBG = x_TSBI.new_empty(steps, lanes, batch, 2 * size)
+        n_TSBH, back_n_TSBH = torch.empty_like(h_TSBH), torch.empty_like(h_TSBH)
+        into_rz, into_n = (w.transpose(1, 2) for w in w_hh.split((2 * size, size), 1))
+        b_n_S1H = b_hh[:, None, 2 * size :]
+        a_rz, a_n = (part.unbind(1) for part in a_STBG.split((2 * size, size), -1))
+        r, z = (part.unbind(0) for part in rz_TSBG.chunk(2, -1))
+        rz, n, back_n, h = (full.unbind(0) for full in (rz_TSBG, n_TSBH, back_n_TSBH, h_TSBH))
+        zero_SBH = torch.zeros_like(h[0])
         for t in range(steps):
-            gates_SBG = torch.baddbmm(b_ih_S1G, x_TSBI[t], in_SIG, out=gates_TSBG[t])
-            if t:
-                torch.baddbmm(b_hh_S1G, h_TSBH[t - 1], back_SHG, out=hh_SBG)
-            else:
-                hh_SBG.copy_(b_hh_S1G)
-            rz, n = gates_SBG[..., : 2 * size], gates_SBG[..., 2 * size :]
-            rz.add_(hh_SBG[..., : 2 * size]).sigmoid_()
-            back_n_TSBH[t] = hh_SBG[..., 2 * size :]
-            n.addcmul_(rz[..., :size], back_n_TSBH[t]).tanh_()
-            if t:
-                torch.lerp(n, h_TSBH[t - 1], rz[..., size:], out=h_TSBH[t])
-            else:
-                torch.addcmul(n, rz[..., size:], n, value=-1, out=h_TSBH[t])
-        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, gates_TSBG, back_n_TSBH)
+            before = h[t - 1] if t else zero_SBH
+            torch.baddbmm(a_rz[t], before, into_rz, out=rz[t]).sigmoid_()
+            torch.baddbmm(b_n_S1H, before, into_n, out=back_n[t])
+            torch.addcmul(a_n[t], r[t], back_n[t], out=n[t]).tanh_()
+            torch.lerp(n[t], before, z[t], out=h[t])
+        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, rz_TSBG, n_TSBH, back_n_TSBH)
         return h_TSBH
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
-        x_TSBI, w_ih, w_hh, h_TSBH, gates_TSBG, back_n_TSBH = ctx.saved_tensors
+        x_TSBI, w_ih, w_hh, h_TSBH, rz_TSBG, n_TSBH, back_n_TSBH = ctx.saved_tensors
         steps, lanes, batch, size = h_TSBH.shape
-        r, z, n = gates_TSBG.chunk(3, -1)
-        # d(pre-activation)/dh_t of each gate, all t at once; the loop only multiplies by dL/dh_t
-        local_TSBG = torch.empty_like(gates_TSBG)
-        local_r, local_z, local_n = local_TSBG.chunk(3, -1)
-        torch.mul(1 - z, 1 - n * n, out=local_n)
-        torch.mul(local_n, back_n_TSBH, out=local_r).mul_(r).mul_(1 - r)
-        torch.neg(n, out=local_z)
-        local_z[1:] += h_TSBH[:-1]
-        local_z.mul_(z).mul_(1 - z)
-        by_input_TSBG, by_state_TSBG = local_TSBG, torch.empty_like(local_TSBG)
-        by_state_TSBG[..., : 2 * size] = local_TSBG[..., : 2 * size]
-        torch.mul(local_n, r, out=by_state_TSBG[..., 2 * size :])
-        total_TSBH = torch.empty_like(h_TSBH) if ctx.needs_input_grad[5] else None
-        dx_TSBI = torch.empty_like(x_TSBI) if ctx.needs_input_grad[0] else None
-        dw_ih, dw_hh = torch.zeros_like(w_ih), torch.zeros_like(w_hh)
-        spare = torch.empty_like(direct_TSBH[0])
-        g_SBH = direct_TSBH[-1]
-        for t in range(steps - 1, -1, -1):
-            if total_TSBH is not None:
-                total_TSBH[t] = g_SBH
-            g_SB1H = g_SBH.unsqueeze(2)
-            by_input = by_input_TSBG[t]
-            by_state = by_state_TSBG[t]
-            by_input.view(lanes, batch, 3, size).mul_(g_SB1H)
-            by_state.view(lanes, batch, 3, size).mul_(g_SB1H)
-            dw_ih.baddbmm_(by_input.transpose(1, 2), x_TSBI[t])
-            if dx_TSBI is not None:
-                torch.bmm(by_input, w_ih, out=dx_TSBI[t])
-            if t:
-                dw_hh.baddbmm_(by_state.transpose(1, 2), h_TSBH[t - 1])
-                kept = torch.addcmul(direct_TSBH[t - 1], g_SBH, z[t])
-                g_SBH = torch.baddbmm(kept, by_state, w_hh, out=spare)
-        return (
-            dx_TSBI, dw_ih, dw_hh, by_input_TSBG.sum((0, 2)), by_state_TSBG.sum((0, 2)), total_TSBH,
-        )  # fmt: skip
+        by_state_TSBG = x_TSBI.new_empty(steps, lanes, batch, 3 * size)
+        by_n_TSBH, total_TSBH = torch.empty_like(h_TSBH), torch.empty_like(h_TSBH)
+        direct, total, z_list = direct_TSBH.unbind(0), total_TSBH.unbind(0), rz_TSBG[..., size:].unbind(0)
+        by_state = by_state_TSBG.unbind(0)
+        by_gate = by_state_TSBG.view(steps, lanes, batch, 3, size).unbind(0)
+        total[-1].copy_(direct[-1])
+        for start, stop in cached_blocks(steps, h_TSBH[0].numel()):
+            # d(pre-activation)/dh_t of each gate for a block of t that stays in cache; then only products
+            local = by_state_TSBG[start:stop]
+            r, z = rz_TSBG[start:stop].chunk(2, -1)
+            n, by_n = n_TSBH[start:stop], by_n_TSBH[start:stop]
+            torch.addcmul(_ONE.to(n), n, n, value=-1, out=by_n).mul_(1 - z)
+            torch.mul(by_n, r, out=local[..., 2 * size :])
+            torch.mul(local[..., 2 * size :], back_n_TSBH[start:stop], out=local[..., :size]).mul_(1 - r)
+            torch.neg(n, out=local[..., size : 2 * size])
+            local[max(0, 1 - start) :, ..., size : 2 * size] += h_TSBH[max(0, start - 1) : stop - 1]
+            local[..., size : 2 * size].mul_(z).mul_(1 - z)
+            for t in range(stop - 1, start - 1, -1):
+                by_gate[t].mul_(total[t].unsqueeze(2))
+                if t:
+                    torch.addcmul(direct[t - 1], total[t], z_list[t], out=total[t - 1])
+                    total[t - 1].baddbmm_(by_state[t], w_hh)
+            by_n.mul_(total_TSBH[start:stop])
+        by_rz_TSBG = by_state_TSBG[..., : 2 * size]
+        w_rz, w_n = w_ih.split((2 * size, size), 1)
+        dx_TSBI = None
+        if ctx.needs_input_grad[0]:
+            dx_TSBI = back_project(by_rz_TSBG, w_rz).add_(back_project(by_n_TSBH, w_n))
+        dw_ih = torch.cat([outer_sum(by_rz_TSBG, x_TSBI), outer_sum(by_n_TSBH, x_TSBI)], 1)
+        dw_hh = outer_sum(by_state_TSBG[1:], h_TSBH[:-1])
+        db_hh = by_state_TSBG.sum((0, 2))
+        db_ih = torch.cat([db_hh[:, : 2 * size], by_n_TSBH.sum((0, 2))], 1)
+        return dx_TSBI, dw_ih, dw_hh, db_ih, db_hh, total_TSBH if ctx.needs_input_grad[5] else None

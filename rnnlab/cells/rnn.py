@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.activations.base import Activation
-from rnnlab.cells.base import Cell, States, Weights, affine
+from rnnlab.cells.base import Cell, States, Weights, affine, back_project, outer_sum, project
 
 
 class RNN(Cell):
@@ -49,18 +49,20 @@ class _Scan(torch.autograd.Function):
         phi: Activation,
     ) -> Tensor:
         steps, lanes, batch, _ = x_TSBI.shape
+        a_STBH = project(w_ih, b_ih + b_hh, x_TSBI)
         h_TSBH = x_TSBI.new_empty(steps, lanes, batch, w_hh.shape[-1])
-        a_TSBH = h_TSBH if phi.slope_from_output else torch.empty_like(h_TSBH)
-        bias_S1H = (b_ih + b_hh)[:, None]
-        in_SIH, back_SHH = w_ih.transpose(1, 2), w_hh.transpose(1, 2)
+        keep_a = not phi.slope_from_output
+        kept_TSBH = torch.empty_like(h_TSBH) if keep_a else h_TSBH
+        back_SHH = w_hh.transpose(1, 2)
+        a_list, h_list, kept_list = a_STBH.unbind(1), h_TSBH.unbind(0), kept_TSBH.unbind(0)
+        kept_list[0].copy_(a_list[0])
         for t in range(steps):
-            a_SBH = torch.baddbmm(bias_S1H, x_TSBI[t], in_SIH, out=a_TSBH[t])
             if t:
-                a_SBH.baddbmm_(h_TSBH[t - 1], back_SHH)
-            if not phi.slope_from_output:
-                h_TSBH[t] = a_SBH
-            phi.apply_(h_TSBH[t])
-        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, None if phi.slope_from_output else a_TSBH)
+                torch.baddbmm(a_list[t], h_list[t - 1], back_SHH, out=kept_list[t])
+            if keep_a:
+                h_list[t].copy_(kept_list[t])
+            phi.apply_(h_list[t])
+        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, kept_TSBH if keep_a else None)
         ctx.phi = phi
         return h_TSBH
 
@@ -68,21 +70,17 @@ class _Scan(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH = ctx.saved_tensors
-        delta_TSBH = ctx.phi.slope(h_TSBH if a_TSBH is None else a_TSBH)
+        pull, kept_TSBH = ctx.phi.pull, h_TSBH if a_TSBH is None else a_TSBH
+        delta_TSBH = torch.empty_like(h_TSBH)
         total_TSBH = torch.empty_like(h_TSBH) if ctx.needs_input_grad[5] else None
-        dx_TSBI = torch.empty_like(x_TSBI) if ctx.needs_input_grad[0] else None
-        dw_ih, dw_hh = torch.zeros_like(w_ih), torch.zeros_like(w_hh)
-        spare = torch.empty_like(direct_TSBH[0])
-        g_SBH = direct_TSBH[-1]
-        for t in range(len(h_TSBH) - 1, -1, -1):
-            if total_TSBH is not None:
-                total_TSBH[t] = g_SBH
-            delta_SBH = delta_TSBH[t].mul_(g_SBH)
-            dw_ih.baddbmm_(delta_SBH.transpose(1, 2), x_TSBI[t])
-            if dx_TSBI is not None:
-                torch.bmm(delta_SBH, w_ih, out=dx_TSBI[t])
-            if t:
-                dw_hh.baddbmm_(delta_SBH.transpose(1, 2), h_TSBH[t - 1])
-                g_SBH = torch.baddbmm(direct_TSBH[t - 1], delta_SBH, w_hh, out=spare)
+        total_list = total_TSBH.unbind(0) if total_TSBH is not None else [torch.empty_like(h_TSBH[0])] * len(h_TSBH)
+        direct_list, delta_list, kept_list = direct_TSBH.unbind(0), delta_TSBH.unbind(0), kept_TSBH.unbind(0)
+        g_SBH = total_list[-1].copy_(direct_list[-1])
+        for t in range(len(h_TSBH) - 1, 0, -1):
+            delta_SBH = pull(g_SBH, kept_list[t], delta_list[t])
+            g_SBH = torch.baddbmm(direct_list[t - 1], delta_SBH, w_hh, out=total_list[t - 1])
+        pull(g_SBH, kept_list[0], delta_list[0])
+        dx_TSBI = back_project(delta_TSBH, w_ih) if ctx.needs_input_grad[0] else None
+        dw_ih, dw_hh = outer_sum(delta_TSBH, x_TSBI), outer_sum(delta_TSBH[1:], h_TSBH[:-1])
         db = delta_TSBH.sum((0, 2))
         return dx_TSBI, dw_ih, dw_hh, db, db, total_TSBH, None
