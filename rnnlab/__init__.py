@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnlab.spec import TrialSpec as TrialSpec
     from rnnlab.training.loop import train as train
     from rnnlab.verdict import Verdict as Verdict
+    from rnnlab.watching import watch as watch
 
 _HOMES = {
     "Curve": "rnnlab.curve",
@@ -25,6 +26,7 @@ _HOMES = {
     "from_torch": "rnnlab.model",
     "gradient_curve": "rnnlab.probes.anchor",
     "train": "rnnlab.training.loop",
+    "watch": "rnnlab.watching",
 }
 __all__ = sorted(_HOMES)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -13,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from rnnlab.spec import VerdictSpec
+from rnnlab.theory import Theory
 from rnnlab.verdict import FLOOR, judge
 from sweeps.recording.arrays import Arrays, charted_rows, complete, measured
 from sweeps.report.figure_parts import (
@@ -43,11 +45,22 @@ ABOVE = 6
 """Decades above the first probe's largest value where an axis of logs ends."""
 D_ENDS = (-24.0, 12.0)
 """Where the axis of D ends at most."""
+THEORY: dict[str, Any] = {"color": "#007a5a", "linestyle": (0, (5, 3)), "linewidth": 1.6}
+"""How a line of theory is drawn."""
 THIN = 12
 """Replicates up to which each has its own line in the panel of decades."""
 
 
-def curves(arrays: Arrays, *, title: str, state: str, depth: int, lag: int, objective: str | None = None) -> Figure:
+def curves(
+    arrays: Arrays,
+    *,
+    title: str,
+    state: str,
+    depth: int,
+    lag: int,
+    objective: str | None = None,
+    theory: Theory | None = None,
+) -> Figure:
     """One trial in four panels: loss and ||dL/dh_t||, ||dL/dx_t|| by timestep, G2 by lag, D by update.
 
     The first three show the first, the middle and the last probe, median and range over replicates. An exact
@@ -60,6 +73,7 @@ def curves(arrays: Arrays, *, title: str, state: str, depth: int, lag: int, obje
         depth: layers; gradients are those of the top one, D is shown for each.
         lag: the task's K, steps.
         objective: the task's, for the unit of the loss; None: no unit.
+        theory: what is expected of G2 at update 0; None: no line.
     """
     figure = new_figure(11.0, 8.4, title)
     panels = figure.subplots(2, 2)
@@ -72,7 +86,7 @@ def curves(arrays: Arrays, *, title: str, state: str, depth: int, lag: int, obje
     shades = dict(zip(rows, SHADES[-len(rows) :] if len(rows) < 3 else SHADES, strict=False))
     _loss(panels[0, 0], arrays, shades, objective)
     _gradients(panels[0, 1], arrays, shades, f"total_h_l{depth - 1}")
-    _anchor(panels[1, 0], anchor, shades, state, lag)
+    _anchor(panels[1, 0], anchor, shades, state, lag, theory)
     by_layer = [arrays[f"anchor_{state}_l{layer}"] for layer in range(depth)]
     _decades(panels[1, 1], arrays["updates"], by_layer, state, lag)
     names = labels(arrays["updates"], measured(anchor))
@@ -81,12 +95,14 @@ def curves(arrays: Arrays, *, title: str, state: str, depth: int, lag: int, obje
     ]
     if anchor.shape[1] > 1:
         told.append(Patch(color="0.8", label=f"range over {anchor.shape[1]} replicates"))
+    if theory is not None:
+        told.append(Line2D([], [], label=f"theory at update 0: {theory.label}", **THEORY))
     if told:
         figure.legend(
             handles=told,
             title=f"{subject(depth, anchor.shape[1])}; {LEAVING}",
             loc="outside lower center",
-            ncols=len(told),
+            ncols=min(len(told), 5),
             fontsize=SMALL,
             title_fontsize=SMALL,
             frameon=False,
@@ -105,10 +121,10 @@ def _loss(axes: Axes, arrays: Arrays, shades: Shades, objective: str | None) -> 
     shown_USK = np.where(np.isfinite(arrays[name]), arrays[name], np.nan)[list(shades)]
     ends = finite_range([logs(shown_USK)])
     if ends and ends[1] - ends[0] > 2:
-        _band(axes, logs(shown_USK), shades)
-        _powers(axes, ends, finite_range([logs(shown_USK[:1])]))
+        band(axes, logs(shown_USK), shades)
+        powers_of_ten(axes, ends, finite_range([logs(shown_USK[:1])]))
     else:
-        _band(axes, shown_USK, shades)
+        band(axes, shown_USK, shades)
 
 
 def _gradients(axes: Axes, arrays: Arrays, shades: Shades, total: str) -> None:
@@ -117,14 +133,14 @@ def _gradients(axes: Axes, arrays: Arrays, shades: Shades, total: str) -> None:
     for name, style in ((total, "-"), ("inputs", "--")):
         if name in arrays:
             drawn.append(logs(arrays[name])[list(shades)])
-            _band(axes, drawn[-1], shades, style)
+            band(axes, drawn[-1], shades, style)
     if not drawn:
         note(axes, "not measured")
     elif ends := finite_range(drawn):
-        _powers(axes, ends, finite_range([logs_USK[:1] for logs_USK in drawn]))
+        powers_of_ten(axes, ends, finite_range([logs_USK[:1] for logs_USK in drawn]))
 
 
-def _anchor(axes: Axes, anchor_USK: Array, shades: Shades, state: str, lag: int) -> None:
+def _anchor(axes: Axes, anchor_USK: Array, shades: Shades, state: str, lag: int, theory: Theory | None) -> None:
     at = reference_lag(anchor_USK.shape[2])
     shown_USK = relative(anchor_USK)[list(shades)]
     dress(
@@ -133,14 +149,29 @@ def _anchor(axes: Axes, anchor_USK: Array, shades: Shades, state: str, lag: int)
         x=f"lag k (steps back from the end); dashed: the task's lag K = {lag}",
         y=f"decades relative to lag {at} (dotted: 10$^{{-3}}$)",
     )
-    _band(axes, shown_USK, shades)
-    low, high = finite_range([shown_USK]) or (0.0, 0.0)
+    band(axes, shown_USK, shades)
+    everything = [shown_USK]
+    if theory is not None:
+        everything.append(expected(theory, anchor_USK.shape[2]))
+        axes.plot(everything[-1], **THEORY)
+    frame_of_lags(axes, everything)
+    if lag < anchor_USK.shape[2]:
+        axes.axvline(lag, color="black", linestyle="--", linewidth=1)
+
+
+def expected(theory: Theory, lags: int) -> Array:
+    """Theory's decades relative to the lag that a curve of so many lags is shown relative to."""
+    log10_K: Array = theory.log10_K[:lags] - theory.log10_K[reference_lag(lags)]
+    return log10_K
+
+
+def frame_of_lags(axes: Axes, shown: Sequence[Array]) -> None:
+    """The ends of an axis of decades around all that is shown, and its lines at 0 and -3."""
+    low, high = finite_range(shown) or (0.0, 0.0)
     low, high = min(low, -3.5), max(high, 0.5)
     axes.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     axes.axhline(-3, color="black", linestyle=":", linewidth=1.2)
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=0)
-    if lag < anchor_USK.shape[2]:
-        axes.axvline(lag, color="black", linestyle="--", linewidth=1)
 
 
 def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str, lag: int) -> None:
@@ -158,8 +189,7 @@ def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str
     if min(lag + 1, by_layer[0].shape[2]) - thresholds.first_lag < thresholds.least_lags:
         note(axes, f"too short: fewer than {thresholds.least_lags} lags from lag {thresholds.first_lag} to K")
         return
-    axes.axhspan(-limit, limit, color="#e8f3e8", zorder=0)
-    axes.axhline(0, color="0.75", linewidth=0.8, zorder=0)
+    healthy_band(axes)
     everything = []
     for layer, curves_USK in enumerate(by_layer):
         d_US = decades_of(curves_USK, lag)
@@ -181,11 +211,23 @@ def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str
             marker="o" if layer == top else None,
             markersize=3.5,
         )
-    low, high = finite_range(everything) or (0.0, 0.0)
+    frame_of_decades(axes, everything, float(updates_U[-1]))
+
+
+def healthy_band(axes: Axes) -> None:
+    """Behind all: the D that a verdict calls healthy, and 0."""
+    limit = VerdictSpec().decades
+    axes.axhspan(-limit, limit, color="#e8f3e8", zorder=0)
+    axes.axhline(0, color="0.75", linewidth=0.8, zorder=0)
+
+
+def frame_of_decades(axes: Axes, shown: Sequence[Array], last: float) -> None:
+    """An axis of D around all that is shown, and an axis of updates up to `last`."""
+    limit = VerdictSpec().decades
+    low, high = finite_range(shown) or (0.0, 0.0)
     low, high = max(low * 1.08, D_ENDS[0]), min(high * 1.08, D_ENDS[1])
     axes.set_ylim(min(low, -limit - 1), max(high, limit + 1))
     axes.set_xscale("symlog", linthresh=1)
-    last = float(updates_U[-1])
     powers = [0.0, 1.0, *(10.0**power for power in range(1, 12) if 10.0**power <= last * 1.2)]
     axes.xaxis.set_major_locator(FixedLocator(powers))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -208,7 +250,7 @@ def decades_of(curves_USK: Array, lag: int) -> Array:
     return d_US
 
 
-def _band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> None:
+def band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> None:
     """Median, and behind it the range over replicates, one shade a row."""
     around = spread(shown_USK)
     steps = np.arange(shown_USK.shape[2])
@@ -219,7 +261,7 @@ def _band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> Non
     axes.margins(x=0.02)
 
 
-def _powers(axes: Axes, ends: tuple[float, float], first: tuple[float, float] | None) -> None:
+def powers_of_ten(axes: Axes, ends: tuple[float, float], first: tuple[float, float] | None) -> None:
     """An axis of logs that reads as powers of ten, around `ends`, little above the first probe's."""
     if first:
         ends = (ends[0], min(ends[1], first[1] + ABOVE))

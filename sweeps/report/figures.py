@@ -1,6 +1,6 @@
 """Figures, one a function, each a matplotlib `Figure` that no global state knows of; `save` writes one.
 
-Heatmaps are in `heatmaps`, lines in `curve_lines`; everyone imports from here.
+Heatmaps are in `heatmaps`, lines in `curve_lines` and `overlay`; everyone imports from here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from sweeps.report.curve_lines import curves
 from sweeps.report.heatmaps import Panel, heatmap, small_multiples
+from sweeps.report.overlay import Side, overlay
 
-__all__ = ["DPI", "Panel", "curves", "heatmap", "save", "small_multiples"]
+__all__ = ["DPI", "Panel", "Side", "curves", "heatmap", "overlay", "save", "small_multiples"]
 
 DPI = 130
 """Dots an inch of a saved picture; figures are 11 inches wide."""

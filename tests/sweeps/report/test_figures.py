@@ -419,7 +419,7 @@ class TestSave:
 
 
 def test_public_names() -> None:
-    assert figures.__all__ == ["DPI", "Panel", "curves", "heatmap", "save", "small_multiples"]
+    assert figures.__all__ == ["DPI", "Panel", "Side", "curves", "heatmap", "overlay", "save", "small_multiples"]
 
 
 def test_no_window_system_is_loaded() -> None:
