@@ -62,9 +62,9 @@ class _Scan(torch.autograd.Function):
         h_TSBH = x_TSBI.new_empty(steps, lanes, batch, size)
         rz_TSBG = x_TSBI.new_empty(steps, lanes, batch, 2 * size)
         n_TSBH, back_n_TSBH = torch.empty_like(h_TSBH), torch.empty_like(h_TSBH)
-        into_rz, into_n = (w.transpose(1, 2) for w in torch.split(w_hh, (2 * size, size), 1))
+        into_rz, into_n = (w.transpose(1, 2) for w in torch.split(w_hh, [2 * size, size], 1))
         b_n_S1H = b_hh[:, None, 2 * size :]
-        a_rz, a_n = (part.unbind(1) for part in torch.split(a_STBG, (2 * size, size), -1))
+        a_rz, a_n = (part.unbind(1) for part in torch.split(a_STBG, [2 * size, size], -1))
         r, z = (part.unbind(0) for part in rz_TSBG.chunk(2, -1))
         rz, n, back_n, h = (full.unbind(0) for full in (rz_TSBG, n_TSBH, back_n_TSBH, h_TSBH))
         zero_SBH = torch.zeros_like(h[0])
@@ -106,7 +106,7 @@ class _Scan(torch.autograd.Function):
                     total[t - 1].baddbmm_(by_state[t], w_hh)
             by_n.mul_(total_TSBH[start:stop])
         by_rz_TSBG = by_state_TSBG[..., : 2 * size]
-        w_rz, w_n = torch.split(w_ih, (2 * size, size), 1)
+        w_rz, w_n = torch.split(w_ih, [2 * size, size], 1)
         dx_TSBI = None
         if ctx.needs_input_grad[0]:
             dx_TSBI = back_project(by_rz_TSBG, w_rz).add_(back_project(by_n_TSBH, w_n))

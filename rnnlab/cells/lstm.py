@@ -89,7 +89,7 @@ class _Scan(torch.autograd.Function):
         c_TSBH, tanh_c_TSBH = torch.empty_like(h_TSBH), torch.empty_like(h_TSBH)
         gates_TSBG = x_TSBI.new_empty(steps, lanes, batch, 4 * size)
         a, gates = a_STBG.unbind(1), gates_TSBG.unbind(0)
-        sigmoids, g = (part.unbind(0) for part in torch.split(gates_TSBG, (3 * size, size), -1))
+        sigmoids, g = (part.unbind(0) for part in torch.split(gates_TSBG, [3 * size, size], -1))
         o, i, f = (part.unbind(0) for part in gates_TSBG[..., : 3 * size].chunk(3, -1))
         h, c, tanh_c = h_TSBH.unbind(0), c_TSBH.unbind(0), tanh_c_TSBH.unbind(0)
         back_SHG = w_hh.transpose(1, 2)
