@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from rnnlab.activations import ACTIVATIONS
 from rnnlab.cells import CELLS
@@ -20,7 +20,7 @@ from rnnlab.choices import Choice, From, Table, choose, nearest, options_of, par
 from rnnlab.clipping import CLIPS
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
-from rnnlab.probes import PROBES
+from rnnlab.probes import PRESETS, PROBES, USUAL
 from rnnlab.tasks import TASKS
 from rnnlab.training import OPTIMISERS
 from rnnlab.written import dump_yaml, read_spec_file, validated
@@ -175,14 +175,27 @@ class ExplodedSpec(Spec):
 class ProbeSpec(Spec):
     """What is measured, when, and how it is judged."""
 
-    measure: list[str] = list(PROBES)
-    """Names of probes."""
+    measure: list[str] = list(USUAL)
+    """Names of probes, or the preset `signals`: anchor, jacobian, saturation, early_share."""
     schedule: Literal["log"] | list[int] = "log"
-    """Updates to probe at: 0, 1, 2, 5, 10, 20, 50, ... and the last; or these and the last."""
+    """Updates to probe at: 0, 1, 2, 5, 10, 20, 50, ..., 2%, 5% and 10% of the budget and the last; or these and the
+    last."""
     batch: int = Field(32, ge=1, le=4096)
     """Validation sequences in the probe batch."""
     verdict: VerdictSpec = VerdictSpec()
     exploded: ExplodedSpec = ExplodedSpec()
+
+    @field_validator("measure", mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in PRESETS:
+            raise SpecError(
+                f"probe.measure is a list of probes ({', '.join(PROBES)}) or a preset ({', '.join(PRESETS)}), "
+                f"but got {value!r}{nearest(value, [*PRESETS, *PROBES])}"
+            )
+        return list(PRESETS[value])
 
     @model_validator(mode="after")
     def _known(self) -> Self:

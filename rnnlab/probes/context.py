@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,6 +66,10 @@ class ProbeContext:
 
         The mean over B and over positions is undone, so that norms do not depend on how a loss is averaged.
         """
+        return self.gradients_of(self.task.positions)
+
+    def gradients_of(self, positions: Sequence[int]) -> Gradients:
+        """The same of the losses at these timesteps alone: one forward and one backward pass."""
         x = self.x_TSBI.clone().requires_grad_()
         probes = zero_probes(self.network, x)
         seen: list[States] = self.network.states(x, self.theta_SP, probes)
@@ -73,7 +78,22 @@ class ProbeContext:
         y = y.double() if y.is_floating_point() else y
         loss_TSB = loss_by_timestep(self.task.objective, out, y)
         flat = [probe for layer in probes for probe in layer.values()]
-        found = iter(torch.autograd.grad(loss_TSB[self.task.positions].sum(), [x, *flat]))
+        found = iter(torch.autograd.grad(loss_TSB[list(positions)].sum(), [x, *flat]))
         dx = next(found)
         states = [{state: next(found) for state in layer} for layer in probes]
         return Gradients(states, dx, loss_TSB.detach())
+
+    @cached_property
+    def states(self) -> list[States]:
+        """All states of all layers, bottom first, each (T, S, B, H), without gradients."""
+        with torch.no_grad():
+            return self.network.states(self.x_TSBI, self.theta_SP)
+
+    def below(self, layer: int) -> Tensor:
+        """What a layer reads: (T, S, B, I), the inputs or the h of the layer under it."""
+        return self.states[layer - 1]["h"] if layer else self.x_TSBI
+
+
+def before(state_TSBH: Tensor) -> Tensor:
+    """A state one step earlier, 0 before the first: (T, S, B, H)."""
+    return torch.cat([torch.zeros_like(state_TSBH[:1]), state_TSBH[:-1]])

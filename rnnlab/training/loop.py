@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -266,7 +267,10 @@ def judge_lane(measured: list[Curve], lane: int, lag: int, spec: TrialSpec, netw
 def _without(curve: Curve, hidden_S: NDArray[np.bool_]) -> Curve:
     finite_SK = np.nan_to_num(curve.values_SK, nan=LARGEST, posinf=LARGEST)
     values = np.where(hidden_S[:, None], np.nan, finite_SK)
-    return Curve(curve.kind, curve.axis, values, curve.state, curve.layer, curve.update)
+    exact = curve.exact_log10_SK
+    if exact is not None:
+        exact = np.where(hidden_S[:, None], np.nan, exact)
+    return replace(curve, values_SK=values, exact_log10_SK=exact)
 
 
 def _evaluation_scalars(seen: Evaluation) -> dict[str, NDArray[np.float64]]:

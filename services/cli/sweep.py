@@ -93,7 +93,7 @@ def show(
     place.must_exist()
     with _lab(place) as lab:
         sweep = lab.sweep(id)
-        rows = _rows(lab, id)
+        rows = _rows(lab, id, running=sweep.status == "running")
     if as_json:
         typer.echo(json.dumps([row.as_dict() for row in rows]))
         return
@@ -141,10 +141,10 @@ def show_rows(id: str, rows: list[Row], folder: Path, status: str, message: str 
         screen.print("\n" + "\n".join(said), markup=False)
 
 
-def _rows(lab: Lab, id: str) -> list[Row]:
+def _rows(lab: Lab, id: str, *, running: bool = False) -> list[Row]:
     from sweeps.report.table import rows_of
 
-    return rows_of(lab.trials(id), lab.replicates(id))
+    return rows_of(lab.trials(id), lab.replicates(id), running=running)
 
 
 def _lab(place: Home) -> Lab:

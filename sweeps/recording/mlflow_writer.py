@@ -18,7 +18,6 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
-from rnnlab.verdict import FLOOR
 from sweeps.recording import names
 from sweeps.recording.arrays import CurveArchive, charted_rows, over_replicates
 from sweeps.recording.messages import Message, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
@@ -27,8 +26,12 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+CHARTED_KINDS = ("loss", "anytime_loss", "total", "inputs", "anchor")
+"""Kinds of curves that become metrics; the others are in the npz alone, since charts get slow with many keys."""
 CHARTED = 1e30
 """A loss by timestep above this has overflowed: it would flatten the chart and is left out (the npz has it)."""
+LOWEST = -40.0
+"""log10 of the smallest norm that a chart shows: an exact 0 at -320 would flatten the rest."""
 
 
 @dataclass
@@ -170,7 +173,8 @@ class MlflowWriter:
         top = f"_l{run.begun.depth - 1}"
         metrics: list[Metric] = []
         for name in arrays:
-            if name.endswith(top) or "_l" not in name.replace("anytime_loss", ""):
+            of_a_charted_kind = name in CHARTED_KINDS or name.startswith(tuple(f"{kind}_" for kind in CHARTED_KINDS))
+            if of_a_charted_kind and (name.endswith(top) or "_l" not in name.replace("anytime_loss", "")):
                 median_UK = over_replicates(arrays, name)
                 for when, row in zip(names.WHEN, rows, strict=True):
                     timestamp = run.begun.started_ms + int(updates[row])
@@ -195,9 +199,9 @@ class MlflowWriter:
 
 
 def _log10(values_K: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log10 with zeros at the floor; NaN stays."""
+    """log10 within `LOWEST`, exact zeros there; NaN stays."""
     with np.errstate(divide="ignore"):
-        logs: NDArray[np.float64] = np.clip(np.log10(values_K), FLOOR, -FLOOR)
+        logs: NDArray[np.float64] = np.clip(np.log10(values_K), LOWEST, -LOWEST)
     return logs
 
 

@@ -12,7 +12,7 @@ from sweeps.home import trial_folder
 from sweeps.recording.arrays import load_curves
 from sweeps.recording.names import CURVES_FILE
 from sweeps.report.figures import Panel, save, small_multiples
-from sweeps.report.table import Row, markdown, observations, rows_of
+from sweeps.report.table import Row, markdown, observations, rows_of, verdicts_of
 from sweeps.store import Lab
 
 TABLE_JSON, TABLE_MD, GRADIENTS_PNG = "table.json", "table.md", "gradients.png"
@@ -44,13 +44,13 @@ def write_summary(lab: Lab, sweep_id: str, lag: int, folder: Path) -> list[Path]
 
 def _panel(row: Row, spec: TrialSpec, lag: int, curves: Path) -> Panel:
     return Panel(
-        label=row.label,
+        label=f"#{row.trial} {row.label}",
         arrays=load_curves(curves),
         state=choose(CELLS, spec.model.cell.kind).load().anchor_state,
         depth=spec.model.depth,
         lag=lag,
-        verdict_init=row.verdict_init or "-",
-        verdict=row.verdict or row.state,
+        verdict_init=verdicts_of(row)[0],
+        verdict=verdicts_of(row)[1],
         score=row.score,
         exploded=row.exploded > 0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rnnlab.spec import TrialSpec
@@ -62,12 +62,26 @@ class Row:
         return asdict(self)
 
 
-def rows_of(trials: Iterable[TrialRecord], replicates: Iterable[ReplicateRecord]) -> list[Row]:
-    """Rows from what the lab database holds, in trial order."""
+def rows_of(trials: Iterable[TrialRecord], replicates: Iterable[ReplicateRecord], *, running: bool = True) -> list[Row]:
+    """Rows from what the lab database holds, in trial order.
+
+    Args:
+        running: whether the sweep's driver lives; else a trial that still says so is `lost`.
+    """
+    trials = list(trials)
+    hashes = [trial.config_hash for trial in trials]
     by_trial: dict[int, list[ReplicateRecord]] = {}
     for replicate in replicates:
         by_trial.setdefault(replicate.trial, []).append(replicate)
-    return [_row(trial, by_trial.get(trial.number, [])) for trial in trials]
+    rows = []
+    for trial in trials:
+        row = _row(trial, by_trial.get(trial.number, []))
+        if not running and row.state == "running":
+            row = replace(row, state="lost")
+        if hashes.count(trial.config_hash) > 1:  # a design that is repeated by block
+            row = replace(row, others={**row.others, "block": trial.block})
+        rows.append(row)
+    return rows
 
 
 def _row(trial: TrialRecord, replicates: Sequence[ReplicateRecord]) -> Row:
@@ -91,8 +105,8 @@ def _row(trial: TrialRecord, replicates: Sequence[ReplicateRecord]) -> Row:
         test_accuracy=sum(accuracies) / len(accuracies) if accuracies else None,
         verdict_init=trial.verdict_init,
         verdict=trial.verdict,
-        decades_init=trial.decades_init,
-        decades=trial.decades,
+        decades_init=None if trial.verdict_init == "too_short" else trial.decades_init,
+        decades=None if trial.verdict == "too_short" else trial.decades,
         exploded=trial.exploded,
         diverged=sum(r.outcome == "diverged" for r in replicates),
         solved=trial.solved,
@@ -129,14 +143,18 @@ def score_text(row: Row) -> str:
     if row.diverged == row.replicates:
         return "diverged"
     note = f" ({row.diverged} div.)" if row.diverged else ""
-    return f"{row.score:+.2f} ± {row.score_sd or 0:.2f}{note}"
+    spread = f" ± {row.score_sd or 0:.2f}" if row.replicates > 1 else ""
+    return f"{row.score:+.2f}{spread}{note}"
 
 
 def verdicts_of(row: Row) -> tuple[str, str]:
     """The verdict at initialisation and the last one; `diverged` where every replicate did, else the state."""
+    first, last = row.verdict_init or NONE, row.verdict or row.state
     if row.diverged == row.replicates:
-        return row.verdict_init or NONE, "diverged"
-    return row.verdict_init or NONE, row.verdict or row.state
+        last = "diverged"
+    elif row.verdict and row.state not in ("complete", "running"):
+        last = f"{last} ({row.state} at {row.updates})"
+    return first, last
 
 
 def _init_text(row: Row) -> str:
@@ -172,11 +190,13 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
     if not judged:
         return ["No trial was measured."]
     lines = []
-    vanishing = [row.label for row in judged if row.verdict_init == "vanishing"]
-    healthy = [row.label for row in judged if row.verdict_init == "healthy"]
+    by_verdict: dict[str, list[str]] = {}
+    alike = {(row.label, str({**row.others, "block": None})): row for row in judged}  # blocks are not configurations
+    for row in alike.values():
+        by_verdict.setdefault(row.verdict_init or NONE, []).append(row.label)
+    told = "; ".join(f"{len(labels)} {name} ({_listed(labels)})" for name, labels in by_verdict.items())
     lines.append(
-        f"At initialisation the gradient over the task's lag of {lag} steps vanishes in {len(vanishing)} of "
-        f"{len(judged)} configurations ({_listed(vanishing)}) and is healthy in {len(healthy)} ({_listed(healthy)})."
+        f"At initialisation, over the task's lag of {lag} steps, the gradient of the {len(alike)} configurations is: {told}."
     )
     for row in judged:
         tamed = [twin for twin in judged if row.exploded and not twin.exploded and _twins(row, twin)]
@@ -187,10 +207,10 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
             )
     done = [row for row in judged if row.test_score is not None and row.test_score < HIGHEST]
     if done:
-        best = min(done, key=lambda row: row.test_score if row.test_score is not None else HIGHEST)
+        best = min(done, key=lambda row: HIGHEST if row.score is None else row.score)
         accuracy = "" if best.test_accuracy is None else f", test accuracy {best.test_accuracy:.2f}"
         lines.append(
-            f"Best on the test split: #{best.trial}, {best.label} (test score {best.test_score:+.2f}{accuracy})."
+            f"Best on the validation split: #{best.trial}, {best.label} (test score {best.test_score:+.2f}{accuracy})."
         )
     return lines
 

@@ -81,6 +81,8 @@ def run_sweep(
         RnnlabError: bad input or an unusable place, before anything is created.
     """
     lag = _check_data(spec)
+    if address is not None:
+        _check_address(address)
     home.make()
     with Lab.open(home.lab_url) as lab, _ray(address, workers) as slots:
         plain = spec.model_dump(mode="json", exclude_defaults=True)
@@ -248,6 +250,21 @@ def _store_runs(books: Books, status: actor.RecorderStatus) -> None:
         if number not in known:
             books.lab.set_trial_run(books.sweep_id, number, run_id)
     books.progress.recording = status
+
+
+def _check_address(address: str) -> None:
+    """Raises:
+    PlaceError: nothing listens at HOST:PORT. Ray itself would try again for minutes.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # `auto`, or a name that Ray resolves
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise PlaceError(
+            f"no Ray cluster answers at {address!r} ({error}); start one (`ray start --head`), or leave --address out"
+        ) from None
 
 
 @contextlib.contextmanager

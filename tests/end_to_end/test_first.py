@@ -129,8 +129,8 @@ def test_curves_have_the_timestep_as_step(first: Ran, client: MlflowClient, runs
     run = runs[0]
     kept = load_curves(first.home / "sweeps/first/trials/0000" / names.CURVES_FILE)
     updates = list(kept["updates"])
-    assert updates == [0, 1, 2, 5, 10, 20, 50, 100, 200, 300]
-    for when, row in zip(names.WHEN, (0, 5, 9), strict=True):
+    assert updates == [0, 1, 2, 5, 6, 10, 15, 20, 30, 50, 100, 200, 300]
+    for when, row in zip(names.WHEN, (0, 6, 12), strict=True):
         history = client.get_metric_history(run.info.run_id, names.by_step("total_h", when))
         points = sorted(history, key=lambda point: point.step)
         assert [point.step for point in points] == list(range(T))
@@ -146,7 +146,7 @@ def test_artifacts_can_be_read(client: MlflowClient, runs: dict[int, Run], tmp_p
     files = {file.path for file in client.list_artifacts(runs[3].info.run_id)}
     assert files == {names.CURVES_FILE, names.HEATMAP_FILE, names.SPEC_FILE, names.RESULT_FILE}
     kept = load_curves(Path(client.download_artifacts(runs[3].info.run_id, names.CURVES_FILE, str(tmp_path))))
-    assert kept["anchor_h_l1"].shape == kept["anchor_h_l0"].shape == (10, 5, T)
+    assert kept["anchor_h_l1"].shape == kept["anchor_h_l0"].shape == (13, 5, T)
     picture = Path(client.download_artifacts(runs[3].info.run_id, names.HEATMAP_FILE, str(tmp_path)))
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy.stats import theilslopes
 
 from rnnlab.spec import VerdictSpec
-from rnnlab.verdict import FLOOR, WORST_FIRST, Verdict, judge, most_frequent, of_layer, theil_sen, worst
+from rnnlab.verdict import FLOOR, SENSITIVITY, WORST_FIRST, Verdict, judge, most_frequent, of_layer, theil_sen, worst
 
 USUAL = VerdictSpec()
 
@@ -194,6 +194,59 @@ class TestThresholds:
     def test_wrong_ones_are_refused(self, wrong: dict[str, float]) -> None:
         with pytest.raises(ValidationError):
             VerdictSpec.model_validate(wrong)
+
+
+class TestSensitivity:
+    def test_horizons_by_r(self) -> None:
+        found = of(steady(0.9, 200))  # a decade is 21.85 lags
+        assert SENSITIVITY == (2, 3, 5)
+        assert found.horizons_by_r == (5 + 44, 5 + 66, 5 + 110)
+        assert found.horizon == found.horizons_by_r[1]
+        assert of(steady(0.95, 100)).horizons_by_r == (5 + 90, None, None)
+
+    def test_names_by_r(self) -> None:
+        # D spans 0.9 of 95 lags
+        assert of(steady(10 ** (-4 / 85.5), 100)).names_by_r == ("vanishing", "vanishing", "healthy")
+        assert of(steady(10 ** (2.5 / 85.5), 100)).names_by_r[0] == "exploding"
+        assert of(bumped(2.0)).names_by_r == ("transient",) * 3
+        assert of(bumped(3.1)).names_by_r == ("exploding",) * 3
+        assert of(np.zeros(10)).names_by_r == ()
+
+
+class TestFit:
+    @pytest.mark.parametrize("factor", [0.5, 0.9, 0.999, 1.05])
+    def test_an_exponential(self, factor: float) -> None:
+        found = of(steady(factor, 100))
+        assert found.fit == "exponential"
+        assert found.residuals[0] == pytest.approx(0, abs=1e-12)  # rounding of a hundred numbers up to 30
+        assert found.residuals[1] > 1e-4
+        assert found.slope == pytest.approx(np.log(factor), rel=1e-9)
+
+    @pytest.mark.parametrize("power", [-3.0, -1.0, -0.5, 2.0])
+    def test_a_power_law_is_not_an_exponential(self, power: float) -> None:
+        lags = np.arange(101.0)
+        curve = power * np.log10(np.maximum(lags, 1))
+        found = of(curve)
+        assert found.fit == "power_law"
+        assert found.power == pytest.approx(power, rel=1e-9)
+        assert found.residuals[1] == pytest.approx(0, abs=1e-12)
+        assert found.residuals[0] > 0.01
+        assert of(curve, VerdictSpec(first_lag=0)).fit == "power_law"  # lag 0 has no logarithm and is left out
+
+    def test_with_noise(self) -> None:
+        noise = np.random.default_rng(0).normal(size=201) * 0.05
+        lags = np.arange(201.0)
+        assert of(steady(0.95, 200) + noise).fit == "exponential"
+        assert of(-2 * np.log10(np.maximum(lags, 1)) + noise).fit == "power_law"
+
+    def test_a_flat_curve_and_one_of_zeros(self) -> None:
+        assert of(np.zeros(60)).fit == "exponential"
+        assert of(np.full(60, FLOOR)).fit == "none"
+        # exact zeros at the end say nothing of the law before them
+        curve = steady(0.9, 100)
+        curve[60:] = FLOOR
+        assert of(curve).fit == "exponential"
+        assert of(curve).residuals[0] == pytest.approx(0, abs=1e-12)
 
 
 def named(name: str, decades: float = 0.0) -> Verdict:

@@ -118,6 +118,7 @@ def test_bad_spec(
         (["sweep", "show", "x"], ["holds no lab.db"]),
         (["ui"], ["holds no lab.db"]),
         (["probe", "nothing.yaml"], ["nothing.yaml is not a file"]),
+        (["sweep", "run", "first", "--address", "127.0.0.1:9"], ["no Ray cluster answers at '127.0.0.1:9'"]),
         (["sweep", "rum", "first"], ["No such command 'rum'"]),
     ],
 )

@@ -15,7 +15,7 @@ from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import Trainer
 from rnnlab.training.outcome import HIGHEST
 from rnnlab.written import validated
-from sweeps.report.table import HEADS, Row, cells_of, markdown, observations, rows_of, score_text
+from sweeps.report.table import HEADS, Row, cells_of, markdown, observations, rows_of, score_text, verdicts_of
 from sweeps.store import ReplicateRecord, TrialRecord
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -244,15 +244,20 @@ def test_verdicts_at_initialisation_are_counted_over_measured_trials() -> None:
         failed,
     ]
     assert observations(rows, 63)[0] == (
-        "At initialisation the gradient over the task's lag of 63 steps vanishes in 2 of 4 configurations (a; b) and "
-        "is healthy in 1 (c)."
+        "At initialisation, over the task's lag of 63 steps, the gradient of the 4 configurations is: "
+        "2 vanishing (a; b); 1 healthy (c); 1 exploding (d)."
     )
-    assert "healthy in 0 (none)" in observations(rows[:2], 63)[0]
+
+
+def test_blocks_are_not_configurations() -> None:
+    rows = [row_of(number, label="a", others={"lr": 0.1, "block": number}) for number in range(3)]
+    assert "the 1 configurations is: 1 vanishing (a)" in observations(rows, 63)[0]
+    assert "the 3 configurations" in observations([replace(row, others={"lr": row.trial}) for row in rows], 63)[0]
 
 
 def test_a_long_list_of_labels_is_cut_and_the_same_label_is_said_once() -> None:
-    rows = [row_of(number, label=f"n{min(number, 6)}") for number in range(9)]
-    assert "vanishes in 9 of 9 configurations (n0; n1; n2; n3, and 3 more)" in observations(rows, 63)[0]
+    rows = [row_of(number, label=f"n{min(number, 6)}", others={"lr": number}) for number in range(9)]
+    assert "9 vanishing (n0; n1; n2; n3, and 3 more)" in observations(rows, 63)[0]
 
 
 EXPLODED = {"model": {"activation": "relu"}, "optim": {"kind": "sgd"}, "others": {"lr": 0.05, "optimiser": "sgd"}}
@@ -302,14 +307,15 @@ def test_a_clip_that_explodes_where_none_does_not_is_no_pair() -> None:
     assert about_clips([replace(bare, exploded=0), replace(clipped, exploded=2)]) == []
 
 
-def test_the_best_is_the_best_on_the_test_split_not_the_one_that_the_search_preferred() -> None:
+def test_the_best_is_picked_on_validation_and_told_with_its_test_score() -> None:
     rows = [
         row_of(0, label="preferred", score=-3.0, test_score=-0.5),
         row_of(1, label="best", score=-1.0, test_score=-1.0, test_accuracy=0.875),
         row_of(2, label="stopped", score=-4.0, test_score=None),
     ]
-    assert observations(rows, 63)[-1] == "Best on the test split: #1, best (test score -1.00, test accuracy 0.88)."
-    assert observations(rows[:1], 63)[-1] == "Best on the test split: #0, preferred (test score -0.50)."
+    assert observations(rows, 63)[-1] == "Best on the validation split: #0, preferred (test score -0.50)."
+    told = "Best on the validation split: #1, best (test score -1.00, test accuracy 0.88)."
+    assert observations(rows[1:], 63)[-1] == told
 
 
 def test_nobody_is_best_where_all_diverged_or_nobody_was_tested() -> None:
@@ -325,3 +331,19 @@ def test_the_tables_module_draws_nothing(tmp_path: Path) -> None:
     code = "import sys, sweeps.report.table; print('matplotlib' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_a_trial_that_was_cut_short_says_so() -> None:
+    (early,) = rows_of([record(0, state="pruned", updates=6)], [])
+    assert verdicts_of(replace(early, verdict="vanishing"))[1] == "vanishing (pruned at 6)"
+
+
+def test_a_trial_of_a_dead_driver_is_lost() -> None:
+    assert rows_of([record(0, state="running")], [], running=False)[0].state == "lost"
+    assert rows_of([record(0, state="running")], [])[0].state == "running"
+
+
+def test_what_was_not_measured_is_not_a_number() -> None:
+    (row,) = rows_of([record(0, verdict="too_short", verdict_init="too_short", decades=0.0, decades_init=0.0)], [])
+    assert (row.decades_init, row.decades) == (None, None)
+    assert "±" not in score_text(row_of(score=-1.0, replicates=1, diverged=0))
