@@ -196,7 +196,8 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
         by_verdict.setdefault(row.verdict_init or NONE, []).append(row.label)
     told = "; ".join(f"{len(labels)} {name} ({_listed(labels)})" for name, labels in by_verdict.items())
     lines.append(
-        f"At initialisation, over the task's lag of {lag} steps, the gradient of the {len(alike)} configurations is: {told}."
+        f"At initialisation, over the task's lag of {lag} steps, the gradient of the {len(alike)} configurations is: "
+        f"{told}."
     )
     for row in judged:
         tamed = [twin for twin in judged if row.exploded and not twin.exploded and _twins(row, twin)]
