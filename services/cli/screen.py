@@ -148,9 +148,10 @@ def _live_row(trial: TrialProgress) -> list[str | Text]:
 
 def _line(trial: TrialProgress) -> str:
     result = trial.result
+    cause = f" ({trial.cause})" if trial.cause else ""
     if result is None:
-        return f"{trial.label}: {trial.outcome}" + (f" ({trial.cause})" if trial.cause else "")
+        return f"{trial.label}: {trial.outcome}{cause}"
     return (
-        f"{trial.label}: {trial.outcome} after {trial.updates} updates, score {result['score']:+.2f}, "
+        f"{trial.label}: {trial.outcome}{cause} after {trial.updates} updates, score {result['score']:+.2f}, "
         f"{result['verdict_init']} → {result['verdict']}, exploded {result['exploded']}"
     )

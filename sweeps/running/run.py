@@ -143,6 +143,8 @@ def _tune(spec: SweepSpec, books: Books, folder: Path, slots: int) -> None:
     from sweeps.search.searcher import AskTell
 
     searcher = AskTell(spec, books, asking=lambda: not books.stopping)
+    # a trial's failure is an event and a row of the table; Tune would print its traceback over them
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)  # with a searcher it would be 1
     tune.run(
         tune.with_resources(TrialTrainable, {"cpu": 1}),
