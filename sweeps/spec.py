@@ -6,48 +6,26 @@ import itertools
 import random
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rnnlab.choices import Choice, From, choose, nearest, parse_choice
+from rnnlab.choices import choose, nearest, parse_choice
 from rnnlab.errors import SpecError
 from rnnlab.spec import BudgetSpec, OptimSpec, ProbeSpec, Spec, TaskSpec, TrialSpec, content_hash
 from rnnlab.training import OPTIMISERS
 from rnnlab.written import dump_yaml, read_spec_file, validated
 from sweeps.recording.names import TABLES
-from sweeps.search import PRUNERS, SAMPLERS
+from sweeps.search.spec import SearchSpec
+from sweeps.search.stages import Stages
 from sweeps.space.decode import decode
-from sweeps.space.designs import grid
 from sweeps.space.dimensions import Picks
 from sweeps.space.space import Space
 
+MOST = 100_000
+"""Trials of one sweep."""
 CHECKED = 2000
 """Combinations of a space that are checked before a sweep starts; larger spaces are checked by sample."""
-
-
-class SearchSpec(Spec):
-    """Who picks configurations, how many, and who ends one early."""
-
-    sampler: Annotated[Choice, From(SAMPLERS)] = parse_choice(SAMPLERS, "tpe")
-    trials: int | None = Field(None, ge=1, le=100_000)
-    """Trials in all; a grid has as many as its table has rows, for each block."""
-    pruner: Annotated[Choice, From(PRUNERS)] = parse_choice(PRUNERS, "none")
-    seed: int = Field(0, ge=0)
-    """Of the sampler, and with block and replicate of all training."""
-    blocks: int = Field(1, ge=1)
-    """Draws of the seeds that a grid is repeated with; for random and tpe every trial is a block."""
-
-    @model_validator(mode="after")
-    def _sized(self) -> Self:
-        if self.sampler.kind == "grid":
-            if self.trials is not None:
-                raise SpecError("the sampler grid runs its whole table; leave `trials` out")
-        elif self.trials is None:
-            raise SpecError(f"the sampler {self.sampler.kind} requires `trials`, how many to run; add it")
-        elif self.blocks != 1:
-            raise SpecError(f"`blocks` has no effect with the sampler {self.sampler.kind}; leave it out")
-        return self
 
 
 class SweepSpec(Spec):
@@ -72,9 +50,15 @@ class SweepSpec(Spec):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         self._check_base()
-        space = Space(self.space, self.task.kind)
-        if self.search.sampler.kind == "grid":
-            grid(space)
+        space = self.parsed_space
+        try:
+            stages = self.stages
+        except SpecError as error:
+            raise SpecError(
+                f"search: {error}" if not str(error).startswith(("space", "search")) else str(error)
+            ) from None
+        if stages.total > MOST:
+            raise SpecError(f"a sweep has at most {MOST:,} trials, but this one has {stages.total:,}; ask for fewer")
         for picks in self._corners(space):
             shown = ", ".join(f"{name}={value}" for name, value in picks.items())
             try:
@@ -130,18 +114,18 @@ class SweepSpec(Spec):
         return Space(self.space, self.task.kind)
 
     @cached_property
-    def table(self) -> list[Picks] | None:
-        """Rows of a grid, block by block; None for other samplers."""
-        return grid(self.parsed_space) * self.search.blocks if self.search.sampler.kind == "grid" else None
+    def stages(self) -> Stages:
+        """What every trial is for."""
+        return Stages(self.search, self.parsed_space)
 
     @property
     def trials(self) -> int:
         """Trials in all."""
-        return len(self.table) if self.table is not None else self.search.trials or 0
+        return self.stages.total
 
     def block_of(self, number: int) -> int:
-        """The block of trial `number`: of a grid, which pass over the table; else the number itself."""
-        return number // (self.trials // self.search.blocks) if self.table is not None else number
+        """The block of trial `number`."""
+        return self.stages.slot(number).block
 
     def trial(self, number: int, picks: Picks) -> TrialSpec:
         """The trial that a point of the space means."""

@@ -27,8 +27,9 @@ from rnnlab.training import OPTIMISERS
 from rnnlab.training.explosion import ExplosionWatch
 from rnnlab.training.outcome import HIGHEST, Outcome, ReplicateResult, TrialResult, score_of
 from rnnlab.training.seeding import generator_for, replicate_seed
+from rnnlab.training.signals import LossMemory, percents, signals_of
 from rnnlab.training.step import Evaluation, Step, evaluate, update
-from rnnlab.verdict import Verdict, of_layer, worst
+from rnnlab.verdict import SENSITIVITY, Verdict, of_layer, worst
 
 if TYPE_CHECKING:
     from rnnlab.clipping.base import Clip
@@ -76,6 +77,7 @@ class Trainer:
         self.optimiser: Optimiser = optimiser(self.network.theta.data, lr_S, **spec.optim.options)
         self.streams = [generator_for("data", seed) for seed in seeds]
         self.alive_S = torch.ones(spec.replicates, dtype=torch.bool)
+        self._baseline = self.task.baseline("validation")
         self.watch = ExplosionWatch(spec.replicates, spec.probe.exploded)
         self.done = 0
         """Updates done."""
@@ -92,6 +94,7 @@ class Trainer:
         self._healthy_S = np.zeros(spec.replicates)
         self._clipped_S = torch.zeros(spec.replicates, dtype=torch.float64)
         self._kept_S = torch.zeros(spec.replicates, dtype=torch.float64)
+        self._losses = LossMemory()
         self._started = time.perf_counter()
         self._cpu_started = time.process_time()
 
@@ -119,6 +122,7 @@ class Trainer:
         batches = [self.task.draw(stream, self.spec.optim.batch) for stream in self.streams]
         step = update(self.network, self.task, self.optimiser, self.clip, batches, self.alive_S)
         self.done += 1
+        self._losses.see(step.loss_S.double().numpy())
         exploded_S = self.watch.see(step.norm_S, step.applied_S)
         moving_S = step.norm_S > 0
         self._clipped_S += moving_S & (step.applied_S < step.norm_S * (1 - 1e-6))
@@ -180,7 +184,13 @@ class Trainer:
         replicate.verdict, replicate.decades = verdict.name, verdict.decades
         replicate.slope, replicate.hump, replicate.horizon = verdict.slope, verdict.hump, verdict.horizon
         replicate.underflow, replicate.mixed = verdict.underflow, verdict.mixed
+        replicate.verdict_by_r = {f"{r:g}": name for r, name in zip(SENSITIVITY, verdict.names_by_r, strict=False)}
+        replicate.horizon_by_r = {f"{r:g}": lag for r, lag in zip(SENSITIVITY, verdict.horizons_by_r, strict=False)}
+        replicate.fit, replicate.power = verdict.fit, verdict.power
         number = replicate.number
+        for percent in percents(self.done, self.spec.budget.updates):
+            loss = self._losses.score(number, self._baseline)
+            replicate.signals[str(percent)] = signals_of(measured, number, self.task.lag, verdict, replicate, loss)
         self._probes_S[number] += 1
         self._healthy_S[number] += verdict.name == "healthy"
         replicate.healthy_share = float(self._healthy_S[number] / self._probes_S[number])
@@ -188,12 +198,13 @@ class Trainer:
     def _evaluate(self) -> Evaluation:
         """Validation loss of the lanes that are alive: their score."""
         seen = evaluate(self.network, self.task, self.task.validation)
-        baseline = self.task.baseline("validation")
         for lane in self.alive_S.nonzero().flatten().tolist():
             replicate = self.result.replicates[lane]
             loss = float(seen.loss_S[lane])
-            replicate.score = score_of(loss, baseline)
+            replicate.score = score_of(loss, self._baseline)
             replicate.accuracy = None if seen.accuracy_S is None else float(seen.accuracy_S[lane])
+            if replicate.solved_at is None and self.task.success.met(loss, self._baseline, replicate.accuracy):
+                replicate.solved_at = self.done
         return seen
 
     def _clip_statistics(self) -> None:

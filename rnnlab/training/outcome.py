@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +55,11 @@ class ReplicateResult:
         spikes: updates whose gradient passed that line before clipping.
         healthy_share: share of probes judged healthy.
         clip_rate: share of updates that the clip changed. clip_coefficient: mean norm after over before.
+        solved_at: the first evaluation, in updates, at which the criterion held on validation; None: at none.
+        verdict_by_r, horizon_by_r: of that last probe with 2, 3 and 5 decades as the threshold.
+        fit: the law that describes its curve better, `exponential` or `power_law`, or `none`; power: the latter's
+            exponent.
+        signals: at 0, 2, 5 and 10% of the budget, the numbers of `rnnlab.training.signals`.
     """
 
     number: int
@@ -81,6 +86,12 @@ class ReplicateResult:
     healthy_share: float = 0.0
     clip_rate: float = 0.0
     clip_coefficient: float = 1.0
+    solved_at: int | None = None
+    verdict_by_r: dict[str, str] = field(default_factory=dict)
+    horizon_by_r: dict[str, int | None] = field(default_factory=dict)
+    fit: str = "none"
+    power: float = 0.0
+    signals: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name."""

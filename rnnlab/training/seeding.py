@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def seed_of(*parts: str | int) -> int:
@@ -15,6 +17,8 @@ def seed_of(*parts: str | int) -> int:
 
 def generator_for(*parts: str | int) -> torch.Generator:
     """A CPU generator seeded with `seed_of(*parts)`."""
+    import torch  # a sweep's spec draws seeds too, and must not load torch
+
     return torch.Generator().manual_seed(seed_of(*parts))
 
 

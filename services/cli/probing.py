@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median, median_low
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +17,14 @@ from services.cli.options import JsonOption
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rnnlab.training.outcome import ReplicateResult
     from sweeps.report.text_chart import TextLine
     from sweeps.running.single import Probed, Single
 
 MARKS = (("-", "○", "●"), ("=", "△", "▲"))
 """Of each configuration in a chart: theory, at initialisation, and at the last probe."""
+FITS = {"exponential": "an exponential", "power_law": "a power law", "none": "neither law"}
+"""What a verdict's `fit` is called."""
 HEADS = ("replicate", "score", "verdict: init → end", "decades", "factor a step", "horizon", "exploded", "outcome")
 
 
@@ -54,19 +60,44 @@ def probe(
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         tasks = [bar.add_task(f"{single.name}: updates", total=_budget(single)) for single in singles]
         probed = probe_all(singles, lambda number, done: bar.update(tasks[number], completed=done))
-    draw(probed, files["picture"])
-    keep(probed, files["npz"])
+    if probed:
+        written: list[str] = []
+        try:  # the numbers first: a picture can be made again
+            for write, path in ((keep, files["npz"]), (draw, files["picture"])):
+                write(probed, path)
+                written.append(str(path))
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted while writing; written: {' '.join(written) or 'nothing'}", err=True)
+            raise typer.Exit(130) from None
     if as_json:
         rows = [{"spec": str(one.single.path), **row.as_dict()} for one in probed for row in one.result.replicates]
         typer.echo(json.dumps(rows))
-        return
-    screen = console()
-    for one in probed:
-        screen.print(_table(one, titled=len(probed) > 1), "")
-    screen.print(_chart(probed), markup=False, soft_wrap=True)
-    screen.print(f"\nPicture     {files['picture']}\nCurves      {files['npz']}", soft_wrap=True)
-    if any(one.result.replicates[0].outcome == "interrupted" for one in probed):
+    elif probed:
+        screen = console()
+        for one in probed:
+            screen.print(_table(one, titled=len(probed) > 1))
+            screen.print(*beside(one.result.replicates), "", sep="\n", soft_wrap=True)
+        screen.print(_chart(probed), markup=False, soft_wrap=True)
+        screen.print(f"\nPicture     {files['picture']}\nCurves      {files['npz']}", soft_wrap=True)
+    if len(probed) < len(singles) or any(one.interrupted for one in probed):
+        typer.echo(_cut_short(singles, probed), err=True)
         raise typer.Exit(130)
+
+
+def _cut_short(singles: Sequence[Single], probed: Sequence[Probed]) -> str:
+    """How far each configuration came before Ctrl-C."""
+    by_name = {one.single.name: one for one in probed}
+    told = []
+    for single in singles:
+        one = by_name.get(single.name)
+        if one is None:
+            told.append(f"{single.name} was not measured")
+        elif one.interrupted:
+            measured = f"measured at update {', '.join(f'{update:,.0f}' for update in one.side.arrays['updates'])}"
+            told.append(f"{single.name} stopped after update {one.result.updates:,} of {_budget(single):,}, {measured}")
+        else:
+            told.append(f"{single.name} was done")
+    return f"interrupted: {'; '.join(told)}" + ("" if probed else "; nothing was written")
 
 
 def _budget(single: Single) -> int:
@@ -88,6 +119,37 @@ def _table(probed: Probed, *, titled: bool) -> Table:
     return table
 
 
+def beside(replicates: Sequence[ReplicateResult]) -> list[str]:
+    """Lines: how much the last probe's verdict hangs on its threshold, and which law the curve follows."""
+    rows = [row for row in replicates if row.verdict_by_r]
+    if not rows:
+        return []
+    thresholds = list(rows[0].verdict_by_r)
+    verdicts = [_counted([row.verdict_by_r[r] for row in rows]) for r in thresholds]
+    horizons = [_lag_of([row.horizon_by_r[r] for row in rows]) for r in thresholds]
+    powers = [row.power for row in rows if row.fit == "power_law"]
+    fits = _counted([FITS[row.fit] for row in rows])
+    law = f" (median k^{median(powers):.2f})" if powers else ""
+    by_r = f"by threshold r = {', '.join(thresholds)} decades:"
+    return [
+        f" verdict {by_r} {' | '.join(verdicts)}",
+        f" median horizon {by_r} {' | '.join(horizons)}",
+        f" the curve by lag k is nearer to {fits}{law}",
+    ]
+
+
+def _counted(names: Sequence[str]) -> str:
+    """`vanishing`, or `2 vanishing, 1 healthy`, the most frequent first."""
+    counts = Counter(names).most_common()
+    return counts[0][0] if len(counts) == 1 else ", ".join(f"{count} {name}" for name, count in counts)
+
+
+def _lag_of(horizons: Sequence[int | None]) -> str:
+    """The lower median of the replicates' horizons; a dash where the norm stays above."""
+    lag = median_low(math.inf if lag is None else lag for lag in horizons)
+    return "-" if lag == math.inf else f"{lag} steps"
+
+
 def _chart(probed: Sequence[Probed]) -> str:
     """G2 by lag at the first and the last probe, median over replicates, and what theory says of the first."""
     from sweeps.report.text_chart import text_chart
@@ -106,7 +168,7 @@ def _chart(probed: Sequence[Probed]) -> str:
 
 def _lines(probed: Probed, marks: tuple[str, str, str], prefix: str) -> list[TextLine]:
     from sweeps.report.curve_lines import expected
-    from sweeps.report.figure_parts import relative, spread
+    from sweeps.report.figure_parts import spread
     from sweeps.report.text_chart import TextLine
 
     side, lines = probed.side, []
@@ -115,7 +177,7 @@ def _lines(probed: Probed, marks: tuple[str, str, str], prefix: str) -> list[Tex
             TextLine(f"{prefix}theory at update 0: {side.theory.label}", marks[0], expected(side.theory, side.steps))
         )
     rows = side.ends
-    middle_UK = spread(relative(side.anchor_USK)[rows]).middle_UK
+    middle_UK = spread(side.relative_USK[rows]).middle_UK
     for row, mark, middle_K in zip(rows, marks[1:], middle_UK, strict=False):
         lines.append(TextLine(f"{prefix}update {side.arrays['updates'][row]:,.0f}", mark, middle_K))
     return lines

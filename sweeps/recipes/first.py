@@ -6,7 +6,7 @@ from typing import Any
 
 from rnnlab.spec import BudgetSpec, TaskSpec
 from rnnlab.written import validated
-from sweeps.spec import SearchSpec, SweepSpec
+from sweeps.spec import SweepSpec
 
 
 def first() -> SweepSpec:
@@ -41,7 +41,7 @@ def first() -> SweepSpec:
                 "lr": {"choices": [0.05], "when": {"optimiser": "sgd"}},
                 "clip": {"choices": ["none", {"norm": 1.0}], "when": {"optimiser": "sgd"}},
             },
-            "search": SearchSpec(sampler="grid").model_dump(exclude_none=True),
+            "search": {"sampler": "grid"},
             "replicates": 5,
             "budget": BudgetSpec(updates=300).model_dump(),
         },

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnlab.curve import Curve
+from rnnlab.curve import LARGEST, Curve
 
 Arrays = dict[str, NDArray[np.float64]]
 """Curve name -> values (U, S, K): updates, replicates, timesteps or lags. NaN: the replicate had diverged.
-`updates` holds the update numbers (U,)."""
+`updates` holds the update numbers (U,). Of a curve that fell below float64's range `NAME/log10` stands beside
+`NAME`, of the same shape and with its NaN: a norm of 1e-450 is 0 in the one and -450 in the other, an exact 0 is
+-inf there, an overflow inf. Read norms with `log10_of`, which takes whichever there is."""
+LOG10 = "/log10"
+"""Ends the name of an array of log10."""
 
 
 class CurveArchive:
@@ -26,16 +30,23 @@ class CurveArchive:
         """Keep one probe's curves. A second probe of the same update fills rows that are still NaN."""
         kept = self._by_update.setdefault(update, {})
         for curve in curves:
-            old = kept.get(curve.name)
-            new = curve.values_SK
-            kept[curve.name] = new if old is None else np.where(np.isnan(old), new, old)
+            name, values = curve.name, curve.values_SK
+            old = kept.get(name, np.full(values.shape, np.nan))
+            there = ~np.isnan(old)
+            if curve.exact_log10_SK is not None or name + LOG10 in kept:
+                kept[name + LOG10] = np.where(there, log10_of({name: old, **kept}, name), _log10_of_curve(curve))
+            kept[name] = np.where(there, old, values)
 
     @property
     def arrays(self) -> Arrays:
         """Everything so far."""
         updates = sorted(self._by_update)
-        names = self._by_update[updates[0]] if updates else {}
-        stacked = {name: np.stack([self._by_update[update][name] for update in updates]) for name in names}
+        probes = [self._by_update[update] for update in updates]
+        names = [name for name in probes[0] if not name.endswith(LOG10)] if probes else []
+        stacked = {name: np.stack([kept[name] for kept in probes]) for name in names}
+        for name in names:
+            if any(name + LOG10 in kept for kept in probes):  # a curve may sink that low in some probes alone
+                stacked[name + LOG10] = np.stack([log10_of(kept, name) for kept in probes])
         return {"updates": np.array(updates, dtype=np.float64), **stacked}
 
     def save(self, path: Path) -> None:
@@ -47,6 +58,24 @@ def load_curves(path: Path) -> Arrays:
     """The arrays of a file that `CurveArchive.save` wrote."""
     with np.load(path) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def log10_of(arrays: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:
+    """log10 of a curve's norms, as exact as they were measured: -inf for an exact 0, inf for overflow, NaN as it is."""
+    if name + LOG10 in arrays:
+        return arrays[name + LOG10]
+    values = arrays[name]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: NDArray[np.float64] = np.where(values >= LARGEST, np.inf, np.log10(values))
+    return logs
+
+
+def _log10_of_curve(curve: Curve) -> NDArray[np.float64]:
+    """NaN where the curve's values are; one that is NaN only in log10 had overflowed."""
+    if curve.exact_log10_SK is None:
+        return log10_of({curve.name: curve.values_SK}, curve.name)
+    exact_SK = np.where(np.isnan(curve.exact_log10_SK), np.inf, curve.exact_log10_SK)
+    return np.where(np.isnan(curve.values_SK), np.nan, exact_SK)
 
 
 def measured(values_USK: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -172,7 +172,7 @@ class MlflowWriter:
             return []
         top = f"_l{run.begun.depth - 1}"
         metrics: list[Metric] = []
-        for name in arrays:
+        for name in arrays:  # `NAME/log10` is none of them: charts end at `LOWEST` anyway
             of_a_charted_kind = name in CHARTED_KINDS or name.startswith(tuple(f"{kind}_" for kind in CHARTED_KINDS))
             if of_a_charted_kind and (name.endswith(top) or "_l" not in name.replace("anytime_loss", "")):
                 median_UK = over_replicates(arrays, name)

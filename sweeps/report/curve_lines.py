@@ -13,12 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from rnnlab.curve import LARGEST, Curve
 from rnnlab.spec import VerdictSpec
 from rnnlab.theory import Theory
-from rnnlab.verdict import FLOOR, judge
-from sweeps.recording.arrays import Arrays, charted_rows, complete, measured
+from sweeps.recording.arrays import Arrays, charted_rows, complete, log10_of, measured
 from sweeps.report.figure_parts import (
     SMALL,
+    ZERO,
     Array,
     dress,
     finite_range,
@@ -40,11 +41,13 @@ UNITS = {"cross_entropy": "nats", "binary": "nats", "mse": "mean squared error"}
 """A task's objective -> the unit of its loss."""
 STYLES = (("-", "solid"), ("--", "dashed"), (":", "dotted"), ("-.", "dash-dot"))
 """Lines of the layers, from the top down; a network has at most four."""
-LEAVING = "a line leaves its panel below at an exact 0, above where it explodes"
+LEAVING = "a line leaves its panel below at a 0, above where it explodes"
 ABOVE = 6
 """Decades above the first probe's largest value where an axis of logs ends."""
 D_ENDS = (-24.0, 12.0)
-"""Where the axis of D ends at most."""
+"""Where the axis of D ends, unless the first probe lies beyond, or below the last."""
+WIDTHS = (3.4, 2.2, 1.4)
+"""Lines of the first, the middle and the last probe: an earlier one stays visible beneath a later one."""
 THEORY: dict[str, Any] = {"color": "#007a5a", "linestyle": (0, (5, 3)), "linewidth": 1.6}
 """How a line of theory is drawn."""
 THIN = 12
@@ -86,9 +89,9 @@ def curves(
     shades = dict(zip(rows, SHADES[-len(rows) :] if len(rows) < 3 else SHADES, strict=False))
     _loss(panels[0, 0], arrays, shades, objective)
     _gradients(panels[0, 1], arrays, shades, f"total_h_l{depth - 1}")
-    _anchor(panels[1, 0], anchor, shades, state, lag, theory)
-    by_layer = [arrays[f"anchor_{state}_l{layer}"] for layer in range(depth)]
-    _decades(panels[1, 1], arrays["updates"], by_layer, state, lag)
+    _anchor(panels[1, 0], logs(arrays, f"anchor_{state}_l{depth - 1}"), shades, state, lag, theory)
+    by_layer = [decades_of(arrays, f"anchor_{state}_l{layer}", lag) for layer in range(depth)]
+    _decades(panels[1, 1], arrays["updates"], by_layer, state, lag, anchor.shape[2])
     names = labels(arrays["updates"], measured(anchor))
     told: list[Line2D | Patch] = [
         Line2D([], [], color=shade, linewidth=2.5, label=f"update {names[row]}") for row, shade in shades.items()
@@ -118,21 +121,26 @@ def _loss(axes: Axes, arrays: Arrays, shades: Shades, objective: str | None) -> 
     if name not in arrays:
         note(axes, "not measured")
         return
-    shown_USK = np.where(np.isfinite(arrays[name]), arrays[name], np.nan)[list(shades)]
-    ends = finite_range([logs(shown_USK)])
+    logs_USK, shown_USK = logs(arrays, name)[list(shades)], held(arrays[name])[list(shades)]
+    ends = finite_range([logs_USK])
     if ends and ends[1] - ends[0] > 2:
-        band(axes, logs(shown_USK), shades)
-        powers_of_ten(axes, ends, finite_range([logs(shown_USK[:1])]))
+        band(axes, logs_USK, shades)
+        powers_of_ten(axes, ends, finite_range([logs_USK[:1]]))
     else:
         band(axes, shown_USK, shades)
 
 
 def _gradients(axes: Axes, arrays: Arrays, shades: Shades, total: str) -> None:
-    dress(axes, title="G1: ||dL/dh$_t$|| (solid) and ||dL/dx$_t$|| (dashed)", x="timestep t", y="gradient norm")
+    dress(
+        axes,
+        title="G1: ||dL/dh$_t$|| (solid) and ||dL/dx$_t$|| (dashed)",
+        x="timestep t",
+        y="norm (loss per unit of h or x)",
+    )
     drawn = []
     for name, style in ((total, "-"), ("inputs", "--")):
         if name in arrays:
-            drawn.append(logs(arrays[name])[list(shades)])
+            drawn.append(logs(arrays, name)[list(shades)])
             band(axes, drawn[-1], shades, style)
     if not drawn:
         note(axes, "not measured")
@@ -140,9 +148,10 @@ def _gradients(axes: Axes, arrays: Arrays, shades: Shades, total: str) -> None:
         powers_of_ten(axes, ends, finite_range([logs_USK[:1] for logs_USK in drawn]))
 
 
-def _anchor(axes: Axes, anchor_USK: Array, shades: Shades, state: str, lag: int, theory: Theory | None) -> None:
-    at = reference_lag(anchor_USK.shape[2])
-    shown_USK = relative(anchor_USK)[list(shades)]
+def _anchor(axes: Axes, logs_USK: Array, shades: Shades, state: str, lag: int, theory: Theory | None) -> None:
+    steps = logs_USK.shape[2]
+    at = reference_lag(steps)
+    shown_USK = relative(logs_USK)[list(shades)]
     dress(
         axes,
         title=f"G2: gradient of the last {state} at each lag",
@@ -152,10 +161,10 @@ def _anchor(axes: Axes, anchor_USK: Array, shades: Shades, state: str, lag: int,
     band(axes, shown_USK, shades)
     everything = [shown_USK]
     if theory is not None:
-        everything.append(expected(theory, anchor_USK.shape[2]))
+        everything.append(expected(theory, steps))
         axes.plot(everything[-1], **THEORY)
     frame_of_lags(axes, everything)
-    if lag < anchor_USK.shape[2]:
+    if lag < steps:
         axes.axvline(lag, color="black", linestyle="--", linewidth=1)
 
 
@@ -174,8 +183,8 @@ def frame_of_lags(axes: Axes, shown: Sequence[Array]) -> None:
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=0)
 
 
-def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str, lag: int) -> None:
-    """D of each layer; the top one is solid, with each replicate or their range behind it."""
+def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str, lag: int, steps: int) -> None:
+    """D (U, S) of each layer; the top one is solid, with each replicate or their range behind it."""
     thresholds = VerdictSpec()
     limit, top = thresholds.decades, len(by_layer) - 1
     drawn = [f"{STYLES[top - layer][1]} layer {layer + 1}" for layer in reversed(range(top + 1))]
@@ -186,14 +195,11 @@ def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str
         x="update (log spacing; 0 is the untrained network)" + layers,
         y=f"D (decades); shaded: |D| < {limit:g}",
     )
-    if min(lag + 1, by_layer[0].shape[2]) - thresholds.first_lag < thresholds.least_lags:
+    if min(lag + 1, steps) - thresholds.first_lag < thresholds.least_lags:
         note(axes, f"too short: fewer than {thresholds.least_lags} lags from lag {thresholds.first_lag} to K")
         return
     healthy_band(axes)
-    everything = []
-    for layer, curves_USK in enumerate(by_layer):
-        d_US = decades_of(curves_USK, lag)
-        everything.append(d_US)
+    for layer, d_US in enumerate(by_layer):
         rows = complete(~np.isnan(d_US))
         around = spread(d_US[rows][:, :, None])
         if layer == top and d_US.shape[1] <= THIN:
@@ -211,7 +217,7 @@ def _decades(axes: Axes, updates_U: Array, by_layer: Sequence[Array], state: str
             marker="o" if layer == top else None,
             markersize=3.5,
         )
-    frame_of_decades(axes, everything, float(updates_U[-1]))
+    frame_of_decades(axes, by_layer, float(updates_U[-1]))
 
 
 def healthy_band(axes: Axes) -> None:
@@ -222,32 +228,41 @@ def healthy_band(axes: Axes) -> None:
 
 
 def frame_of_decades(axes: Axes, shown: Sequence[Array], last: float) -> None:
-    """An axis of D around all that is shown, and an axis of updates up to `last`."""
+    """An axis of D (U, S) around all that is shown, and one of updates up to `last`; D between may leave."""
     limit = VerdictSpec().decades
     low, high = finite_range(shown) or (0.0, 0.0)
-    low, high = max(low * 1.08, D_ENDS[0]), min(high * 1.08, D_ENDS[1])
-    axes.set_ylim(min(low, -limit - 1), max(high, limit + 1))
+    first = finite_range([d_US[:1] for d_US in shown]) or (0.0, 0.0)
+    ends = finite_range([d_US[[0, -1]] for d_US in shown]) or (0.0, 0.0)
+    low, high = max(low, min(D_ENDS[0], ends[0])), min(high, max(D_ENDS[1], first[1]))
+    low, high = min(low, -limit), max(high, limit)
+    room = max(1.0, 0.05 * (high - low))
+    axes.set_ylim(low - room, high + room)
     axes.set_xscale("symlog", linthresh=1)
-    powers = [0.0, 1.0, *(10.0**power for power in range(1, 12) if 10.0**power <= last * 1.2)]
+    powers = [0.0, 1.0, *(10.0**power for power in range(1, 12) if 10.0**power <= last)]
+    powers += [last] * (last > 2 * powers[-1])
     axes.xaxis.set_major_locator(FixedLocator(powers))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value):,}"))
     axes.set_xlim(-0.15, max(last, 1) * 1.25)
 
 
-def decades_of(curves_USK: Array, lag: int) -> Array:
-    """D of every replicate at every update, (U, S), as verdicts read it; NaN where it was not measured.
+def decades_of(arrays: Arrays, name: str, lag: int) -> Array:
+    """D of a G2 curve, every replicate at every update, (U, S), as verdicts read it; NaN where it was not measured.
 
-    `FLOOR` where the norm at the task's lag is exactly 0: nothing came that far, and where the first lags are
-    0 too, their difference would say that all is kept.
+    `ZERO` where the norm at the task's lag is exactly 0: nothing came that far.
     """
-    logs_USK = logs(curves_USK)
-    d_US = np.full(logs_USK.shape[:2], np.nan)
-    for row, lane in np.argwhere(measured(curves_USK)):
-        log10_K = np.nan_to_num(logs_USK[row, lane], nan=-FLOOR)
-        lost = log10_K[: lag + 1][-1] <= FLOOR
-        d_US[row, lane] = FLOOR if lost else judge(log10_K, lag, VerdictSpec()).decades
+    values_USK, log10_USK = arrays[name], log10_of(arrays, name)
+    d_US = np.full(values_USK.shape[:2], np.nan)
+    for row, lane in np.argwhere(measured(values_USK)):
+        curve = Curve("anchor", "lag", values_USK[row], exact_log10_SK=log10_USK[row])
+        lost = curve.zero_SK[lane, : lag + 1][-1]
+        d_US[row, lane] = ZERO if lost else curve.verdict(lag, int(lane)).decades
     return d_US
+
+
+def held(values: Array) -> Array:
+    """Losses, without those that overflowed."""
+    return np.where(np.abs(values) < LARGEST, values, np.nan)
 
 
 def band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> None:
@@ -255,9 +270,10 @@ def band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> None
     around = spread(shown_USK)
     steps = np.arange(shown_USK.shape[2])
     marker = "o" if len(steps) == 1 else None
-    for row, shade in enumerate(shades.values()):
+    widths = WIDTHS[len(WIDTHS) - len(shades) :]
+    for row, (shade, width) in enumerate(zip(shades.values(), widths, strict=True)):
         axes.fill_between(steps, around.low_UK[row], around.high_UK[row], color=shade, alpha=0.15, linewidth=0)
-        axes.plot(steps, around.middle_UK[row], color=shade, linestyle=style, linewidth=1.8, marker=marker)
+        axes.plot(steps, around.middle_UK[row], color=shade, linestyle=style, linewidth=width, marker=marker)
     axes.margins(x=0.02)
 
 

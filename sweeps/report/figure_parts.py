@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from rnnlab.spec import VerdictSpec
-from rnnlab.verdict import FLOOR
+from sweeps.recording.arrays import log10_of
 
 Array = NDArray[np.float64]
+ZERO, OVERFLOW = -1e6, 1e6
+"""Decades at which an exact 0 and an overflow are drawn: out of every panel."""
+BEYOND = 1e5
+"""Decades that no norm of a curve has: an exact 0, an overflow, or the median of one and a number."""
 FIRST_LAG = VerdictSpec().first_lag
 """The lag that G2 is shown relative to."""
 SMALL, MEDIUM, LARGE = 9.0, 10.5, 12.5
@@ -31,10 +35,9 @@ class Spread:
     high_UK: Array
 
 
-def logs(values: Array) -> Array:
-    """log10 of norms of any shape: `FLOOR` for 0, -`FLOOR` for overflow, NaN stays NaN."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.clip(np.log10(values), FLOOR, -FLOOR)
+def logs(arrays: Mapping[str, Array], name: str) -> Array:
+    """log10 of a curve's norms as exact as they are kept: `ZERO` for 0, `OVERFLOW` for overflow, NaN stays NaN."""
+    return np.clip(log10_of(arrays, name), ZERO, OVERFLOW)
 
 
 def reference_lag(lags: int) -> int:
@@ -42,17 +45,16 @@ def reference_lag(lags: int) -> int:
     return min(FIRST_LAG, lags - 1)
 
 
-def relative(values_USK: Array) -> Array:
-    """Decades relative to the replicate's own norm at lag 5, (U, S, K).
+def relative(logs_USK: Array) -> Array:
+    """Decades relative to the replicate's own norm at lag 5, (U, S, K), of what `logs` gives.
 
-    An exact 0 is `FLOOR`, overflow -`FLOOR`.
+    An exact 0 stays `ZERO`, overflow `OVERFLOW`.
     Where lag 5 itself is an exact 0 or overflow, the other lags have nothing to be compared with and show 0.
     """
-    logs_USK = logs(values_USK)
-    at = reference_lag(values_USK.shape[2])
+    at = reference_lag(logs_USK.shape[2])
     at_US1 = logs_USK[:, :, at : at + 1]
-    ratio_USK = np.where(np.abs(at_US1) >= -FLOOR, 0.0, logs_USK - at_US1)
-    return np.where(np.isnan(logs_USK) | (np.abs(logs_USK) >= -FLOOR), logs_USK, ratio_USK)
+    ratio_USK = np.where(np.abs(at_US1) >= OVERFLOW, 0.0, logs_USK - at_US1)
+    return np.where(np.isnan(logs_USK) | (np.abs(logs_USK) >= OVERFLOW), logs_USK, ratio_USK)
 
 
 def spread(values_USK: Array) -> Spread:
@@ -122,5 +124,5 @@ def note(axes: Axes, text: str) -> None:
 def finite_range(values: Sequence[Array]) -> tuple[float, float] | None:
     """Smallest and largest of the logs that are neither NaN, an exact 0 nor overflow; None: there is none."""
     flat = np.concatenate([value.ravel() for value in values])
-    flat = flat[np.abs(flat) < -FLOOR]
+    flat = flat[np.abs(flat) < BEYOND]
     return (float(flat.min()), float(flat.max())) if len(flat) else None

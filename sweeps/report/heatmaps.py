@@ -87,7 +87,8 @@ def heatmap(arrays: Arrays, *, title: str, state: str, depth: int, lag: int) -> 
     """
     figure = new_figure(11.0, 4.9, title)
     left, right = figure.subplots(1, 2)
-    total, anchor = arrays.get(f"total_h_l{depth - 1}"), arrays.get(f"anchor_{state}_l{depth - 1}")
+    of_total, of_anchor = f"total_h_l{depth - 1}", f"anchor_{state}_l{depth - 1}"
+    total, anchor = arrays.get(of_total), arrays.get(of_anchor)
     rows = len(arrays["updates"])
     dress(left, title="G1: total gradient dL/dh at each timestep", x="timestep t", y="update")
     dress(right, title=_anchor_title(state), x=f"lag k (steps back from the end); ▼ the task's lag K = {lag}")
@@ -95,7 +96,7 @@ def heatmap(arrays: Arrays, *, title: str, state: str, depth: int, lag: int) -> 
     if total is None or not rows:
         note(left, "not measured")
     else:
-        shown_UK = spread(logs(total)).middle_UK
+        shown_UK = spread(logs(arrays, of_total)).middle_UK
         image = _paint(left, shown_UK, SEQUENTIAL, _sequential(shown_UK, complete(measured(total))))
         _rows(left, labels(arrays["updates"], measured(total)), most=16)
         bar = figure.colorbar(image, ax=left, extend="both", pad=0.02)
@@ -105,7 +106,7 @@ def heatmap(arrays: Arrays, *, title: str, state: str, depth: int, lag: int) -> 
     if anchor is None or not rows:
         note(right, "not measured")
     else:
-        shown_UK = spread(relative(anchor)).middle_UK
+        shown_UK = spread(relative(logs(arrays, of_anchor))).middle_UK
         image = _paint(right, shown_UK, DIVERGING, DECADES)
         _rows(right, labels(arrays["updates"], measured(anchor)), most=16)
         _mark(right, lag, shown_UK.shape[1])
@@ -162,11 +163,11 @@ def _small(axes: Axes, panel: Panel) -> None:
             side.set(color=RED, linewidth=2.5)
     axes.set_xlabel(told, fontsize=SMALL, color=colour)
     axes.tick_params(labelsize=8)
-    curves = panel.arrays.get(f"anchor_{panel.state}_l{panel.depth - 1}")
-    if curves is None or not len(panel.arrays["updates"]):
+    name = f"anchor_{panel.state}_l{panel.depth - 1}"
+    if name not in panel.arrays or not len(panel.arrays["updates"]):
         note(axes, "not measured")
         return
-    shown_UK = spread(relative(curves)).middle_UK
+    shown_UK = spread(relative(logs(panel.arrays, name))).middle_UK
     _paint(axes, shown_UK, DIVERGING, DECADES)
     _rows(axes, [f"{int(update):,}" for update in panel.arrays["updates"]], most=6)
     _mark(axes, panel.lag, shown_UK.shape[1])

@@ -17,11 +17,13 @@ from sweeps.recording.arrays import Arrays, complete, measured
 from sweeps.report.curve_lines import (
     THIN,
     UNITS,
+    WIDTHS,
     decades_of,
     expected,
     frame_of_decades,
     frame_of_lags,
     healthy_band,
+    held,
     powers_of_ten,
 )
 from sweeps.report.figure_parts import (
@@ -49,7 +51,7 @@ HUES = (("#9ecae9", "#1f5fa8"), ("#fdbe85", "#c64600"))
 
 @dataclass(frozen=True)
 class Side:
-    """One of the configurations: its name, its curves, and what `curves` is told of it."""
+    """One of the configurations: its name, its curves, what `curves` is told of it, and its task's name."""
 
     name: str
     label: str
@@ -59,11 +61,22 @@ class Side:
     lag: int
     objective: str | None = None
     theory: Theory | None = None
+    task: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """The name of G2 of the top layer's state that the verdict reads."""
+        return f"anchor_{self.state}_l{self.depth - 1}"
 
     @property
     def anchor_USK(self) -> Array:
-        """G2 of the top layer's state that the verdict reads."""
-        return self.arrays[f"anchor_{self.state}_l{self.depth - 1}"]
+        """Its values."""
+        return self.arrays[self.anchor]
+
+    @property
+    def relative_USK(self) -> Array:
+        """Its decades relative to lag 5."""
+        return relative(logs(self.arrays, self.anchor))
 
     @property
     def ends(self) -> list[int]:
@@ -99,7 +112,7 @@ def _handles(side: Side, hues: tuple[str, str]) -> list[Line2D]:
     band = ", band: their range" if replicates > 1 else ""
     about = (
         wrapped(f"{side.name}: {side.label}", 60, 1),
-        f"T = {side.steps}, K = {side.lag}, {side.state}; {subject(side.depth, replicates)}{band}",
+        f"{side.task} T = {side.steps}, K = {side.lag}, {side.state}; {subject(side.depth, replicates)}{band}".lstrip(),
     )
     made = [Line2D([], [], color="none", label=text) for text in about]
     names = labels(side.arrays["updates"], measured(side.anchor_USK))
@@ -120,9 +133,10 @@ def _lines(axes: Axes, shown_USK: Array, side: Side, hues: tuple[str, str]) -> N
     around = spread(shown_USK)
     steps = np.arange(shown_USK.shape[2])
     marker = "o" if len(steps) == 1 else None
-    for row, hue in zip(range(len(side.ends)), _shades(side, hues), strict=True):
+    for row, hue in enumerate(_shades(side, hues)):
+        width = (WIDTHS[0], WIDTHS[-1])[row - len(side.ends)]
         axes.fill_between(steps, around.low_UK[row], around.high_UK[row], color=hue, alpha=0.18, linewidth=0)
-        axes.plot(steps, around.middle_UK[row], color=hue, linewidth=2, marker=marker)
+        axes.plot(steps, around.middle_UK[row], color=hue, linewidth=width, marker=marker)
     axes.margins(x=0.02)
 
 
@@ -137,7 +151,7 @@ def _lags(axes: Axes, sides: Sequence[Side]) -> None:
     )
     everything = []
     for side, hues in zip(sides, HUES, strict=True):
-        everything.append(relative(side.anchor_USK)[side.ends])
+        everything.append(side.relative_USK[side.ends])
         _lines(axes, everything[-1], side, hues)
     for side, hues in zip(sides, HUES, strict=True):
         if side.theory is not None:
@@ -152,26 +166,27 @@ def _loss(axes: Axes, sides: Sequence[Side]) -> None:
     dress(
         axes, title="Loss at each timestep", x="timestep t", y="loss" + (f" ({'; '.join(units)})" if any(units) else "")
     )
-    shown = []
+    shown, in_logs = [], []
     anytime = []
     for side in sides:
         name = "loss" if "loss" in side.arrays else "anytime_loss"
         if name != "loss":
             anytime.append(side.name)
-        values = side.arrays.get(name, np.full_like(side.anchor_USK, np.nan))
-        shown.append(np.where(np.isfinite(values), values, np.nan)[side.ends])
+        of_side = {name: side.arrays.get(name, np.full_like(side.anchor_USK, np.nan))}
+        shown.append(held(of_side[name])[side.ends])
+        in_logs.append(logs(of_side, name)[side.ends])
     if anytime:
         which = "both" if len(anytime) == len(sides) else anytime[0]
         axes.set_title(f"Loss at each t (of {which}: readout, not trained at every t)", fontsize=MEDIUM, loc="left")
-    ends = finite_range([logs(values) for values in shown])
+    ends = finite_range(in_logs)
     if ends is None:
         note(axes, "not measured")
         return
     decades = ends[1] - ends[0] > 2
-    for side, hues, values in zip(sides, HUES, shown, strict=True):
-        _lines(axes, logs(values) if decades else values, side, hues)
+    for side, hues, values in zip(sides, HUES, in_logs if decades else shown, strict=True):
+        _lines(axes, values, side, hues)
     if decades:
-        powers_of_ten(axes, ends, finite_range([logs(values[:1]) for values in shown]))
+        powers_of_ten(axes, ends, finite_range([values[:1] for values in in_logs]))
 
 
 def _decades(axes: Axes, sides: Sequence[Side]) -> None:
@@ -186,7 +201,7 @@ def _decades(axes: Axes, sides: Sequence[Side]) -> None:
     for side, (_, hue) in zip(sides, HUES, strict=True):
         if min(side.lag + 1, side.steps) - thresholds.first_lag < thresholds.least_lags:
             continue
-        updates_U, d_US = side.arrays["updates"], decades_of(side.anchor_USK, side.lag)
+        updates_U, d_US = side.arrays["updates"], decades_of(side.arrays, side.anchor, side.lag)
         if not everything:
             healthy_band(axes)
         everything.append(d_US)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlab.verdict import FLOOR
-from sweeps.report.figure_parts import Array, finite_range
+from sweeps.report.figure_parts import BEYOND, Array, finite_range
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ def text_chart(
 ) -> str:
     """Lines drawn in `height` rows of at most `width` characters; a later line covers an earlier one.
 
-    An exact 0 (`FLOOR`) stands in the lowest row, overflow in the highest.
+    An exact 0 stands in the lowest row, overflow in the highest.
 
     Args:
         lines: what is drawn. x, y: what the axes are.
@@ -55,7 +54,7 @@ def text_chart(
 
 
 def _legend(lines: Sequence[TextLine]) -> list[str]:
-    touching = any((line.values_K <= FLOOR).any() for line in lines)
+    touching = any((line.values_K < -BEYOND).any() for line in lines)
     return [f"         {line.mark} {line.label}" for line in lines] + (
         ["         the lowest row holds exact zeros"] if touching else []
     )

@@ -21,8 +21,8 @@ from sweeps.space.dimensions import Picks
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab, ReplicateRecord, TrialResult
 
-NOT_KEPT = ("clip_coefficient",)
-"""Fields of a replicate's result that the lab database keeps among its features."""
+FEATURES = ("clip_coefficient", "verdict_by_r", "horizon_by_r", "fit", "power", "signals")
+"""Fields of a replicate's result without a column of their own: the lab database keeps them as features."""
 
 
 class Books:
@@ -52,7 +52,8 @@ class Books:
         """Trial `number` is about to start."""
         seed = seed_of("block", trial.seed, trial.block)
         label = trial_label(trial, picks)
-        self.lab.add_block(self.sweep_id, trial.block, seed, {})
+        slot = self.spec.stages.slot(number)
+        self.lab.add_block(self.sweep_id, trial.block, seed, self.spec.stages.nuisance(slot))
         self.lab.start_trial(
             self.sweep_id,
             number,
@@ -117,7 +118,7 @@ class Books:
             self.sweep_id,
             row.number,
             meaning.lab,
-            TrialResult(**{name: (result or {})[name] for name in known}, cause=row.cause),
+            TrialResult(**{name: (result or {})[name] for name in known}, cause=row.cause, worker=row.worker or None),
             [_replicate(row.number, r) for r in replicates],
         )
         tags = {names.OUTCOME: row.outcome.value, **({names.CAUSE: row.cause} if row.cause else {})}
@@ -175,6 +176,6 @@ def params_of(trial: TrialSpec) -> dict[str, Any]:
 
 
 def _replicate(trial: int, result: dict[str, Any]) -> ReplicateRecord:
-    features = {name: result[name] for name in NOT_KEPT}
-    fields = {name: value for name, value in result.items() if name not in NOT_KEPT}
+    features = {name: result[name] for name in FEATURES}
+    fields = {name: value for name, value in result.items() if name not in FEATURES}
     return ReplicateRecord(trial=trial, features=features, **fields)

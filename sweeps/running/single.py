@@ -61,6 +61,11 @@ class Probed:
         """The configuration, as a person calls it."""
         return self.side.label
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C came before its end."""
+        return any(replicate.outcome is Outcome.INTERRUPTED for replicate in self.result.replicates)
+
     @staticmethod
     def factor(replicate: ReplicateResult) -> float:
         """How much of the gradient is left a step, from the Theil-Sen slope of the last probe."""
@@ -120,6 +125,8 @@ def check_places(**files: Path) -> None:
 def probe_all(singles: Sequence[Single], progress: Callable[[int, int], None]) -> list[Probed]:
     """Train configurations one after another to their ends, or to Ctrl-C: then the rest is only measured.
 
+    A second Ctrl-C breaks off at once: what is not measured by then is left out of what returns.
+
     Args:
         progress: told a configuration's number and its updates done.
 
@@ -132,7 +139,13 @@ def probe_all(singles: Sequence[Single], progress: Callable[[int, int], None]) -
         Trainer(single.trial, memory, stop=lambda trained=single.trained: bool(stopped) or not trained)  # type: ignore[misc]
         for single, memory in zip(singles, memories, strict=True)
     ]
-    before = signal.signal(signal.SIGINT, lambda number, frame: stopped.append(True))
+
+    def hear(number: int, frame: object) -> None:
+        stopped.append(True)
+        if len(stopped) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
     try:
         for number, (single, trainer) in enumerate(zip(singles, trainers, strict=True)):
             while not trainer.advance().done:
@@ -140,11 +153,15 @@ def probe_all(singles: Sequence[Single], progress: Callable[[int, int], None]) -
             if not single.trained and not stopped:
                 _finish_untrained(trainer)
             progress(number, trainer.done)
+    except KeyboardInterrupt:
+        for trainer in trainers:
+            trainer.result.end(Outcome.INTERRUPTED)
     finally:
         signal.signal(signal.SIGINT, before)
     return [
         Probed(single, _side(single, trainer, memory), trainer.result)
         for single, trainer, memory in zip(singles, trainers, memories, strict=True)
+        if memory.curves_seen
     ]
 
 
@@ -159,7 +176,7 @@ def draw(probed: Sequence[Probed], picture: Path) -> None:
     (side,) = sides
     figure = curves(
         side.arrays,
-        title=side.label,
+        title=f"{side.label} on {side.task}, T = {side.steps}",
         state=side.state,
         depth=side.depth,
         lag=side.lag,
@@ -205,6 +222,7 @@ def _side(single: Single, trainer: Trainer, memory: MemoryRecorder) -> Side:
         lag=task.lag,
         objective=task.objective,
         theory=theory_of(model, task.inputs, float(trainer.probe_batch.x_TNI.double().square().mean()), task.length),
+        task=single.trial.task.kind,
     )
 
 

@@ -9,7 +9,7 @@ import optuna
 from rnnlab.choices import choose
 from rnnlab.training.seeding import seed_of
 from sweeps.search import SAMPLERS
-from sweeps.spec import SearchSpec
+from sweeps.search.spec import SearchSpec
 
 
 def random(seed: int) -> optuna.samplers.BaseSampler:
@@ -29,7 +29,13 @@ def tpe(seed: int, startup: int = 10) -> optuna.samplers.BaseSampler:
 
 
 def sampler_for(search: SearchSpec, number: int) -> optuna.samplers.BaseSampler:
-    """A fresh sampler for trial `number`, so that a resumed sweep does not ask its first points again."""
+    """A fresh sampler for trial `number`, so that a resumed sweep does not ask its first points again.
+
+    Of a design: TPE, which inside an arm starts with at most half of the arm's trials at random; a table's trials ask
+    it nothing.
+    """
     seed = seed_of("sampler", search.seed, number) % 2**32
+    if search.design is not None:
+        return tpe(seed, startup=min(10, (search.trials or 0) // 2))
     sampler: optuna.samplers.BaseSampler = choose(SAMPLERS, search.sampler.kind).load()(seed, **search.sampler.options)
     return sampler

@@ -10,7 +10,8 @@ from ray.tune.search import Searcher
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
 from sweeps.search.samplers import sampler_for
-from sweeps.search.tell import tell
+from sweeps.search.stages import Told
+from sweeps.search.tell import tell, value_of
 from sweeps.space.dimensions import Picks
 from sweeps.space.suggest import named_by_key, suggest
 from sweeps.spec import SweepSpec
@@ -45,33 +46,42 @@ class AskTell(Searcher):  # type: ignore[misc]
         super().__init__(metric="score", mode="min")
         self.spec, self.ledger, self.asking = spec, ledger, asking
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.study = optuna.create_study(direction="minimize")
         self.numbers: dict[str, int] = {}
-        self._live: dict[int, optuna.trial.Trial] = {}
-        self._told: dict[int, int] = {}
+        self.studies: dict[str, optuna.Study] = {}
+        """By stage; of a refinement, by arm."""
+        self._live: dict[int, tuple[optuna.Study, optuna.trial.Trial]] = {}
+        self._reported: dict[int, int] = {}
+        self._picks: dict[int, Picks] = {}
+        self._told: dict[int, Told] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         number = len(self.numbers)
-        if number >= self.spec.trials or not self.asking():
+        stages, space = self.spec.stages, self.spec.parsed_space
+        if number >= stages.total or not self.asking():
             return Searcher.FINISHED  # type: ignore[no-any-return]
-        space = self.spec.parsed_space
-        self.study.sampler = sampler_for(self.spec.search, number)
-        if self.spec.table is not None:
-            self.study.enqueue_trial(named_by_key(space, self.spec.table[number]))
-        live = self.study.ask()
-        assert live.number == number
-        picks = suggest(live, space)
+        slot = stages.slot(number)
+        waits_for = stages.waits_for(slot)
+        if any(before not in self._told for before in waits_for):
+            return None  # Tune asks again later
+        fixed = stages.point(slot, [self._told[before] for before in waits_for])
+        # arms that are refined each have a study of their own: TPE would learn one arm's rates from another's
+        study = self.study(str(slot.place) if slot.stage == "refine" else slot.stage)
+        study.sampler = sampler_for(self.spec.search, number)
+        if slot.stage in ("screen", "confirm"):
+            study.enqueue_trial(named_by_key(space, fixed))
+        live = study.ask()
+        picks = suggest(live, space, fixed if slot.stage == "refine" else None)
         trial = self.spec.trial(number, picks)
-        self.numbers[trial_id] = number
-        self._live[number] = live
+        self.numbers[trial_id], self._picks[number] = number, picks
+        self._live[number] = study, live
         self.ledger.begin(number, trial_id, picks, trial)
         return {"number": number, "spec": trial.model_dump_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         number = self.numbers[trial_id]
-        if result["updates"] > self._told.get(number, 0):
-            self._told[number] = result["updates"]
-            self._live[number].report(result["score"], result["updates"])
+        if result["updates"] > self._reported.get(number, 0):
+            self._reported[number] = result["updates"]
+            self._live[number][1].report(result["score"], result["updates"])
             self.ledger.report(number, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -80,9 +90,16 @@ class AskTell(Searcher):  # type: ignore[misc]
             return
         if result is not None:
             self.on_trial_result(trial_id, result)  # Tune tells the result that ended a trial here alone
-        del self._live[number]
+        study, live = self._live.pop(number)
         outcome, score = self.ledger.end(number, result, error)
-        tell(self.study, number, outcome, score)
+        tell(study, live.number, outcome, score)
+        self._told[number] = Told(number, self._picks[number], value_of(outcome, score))
+
+    def study(self, name: str) -> optuna.Study:
+        """The study of a stage, or of the arm that a refinement tunes; made when first asked for."""
+        if name not in self.studies:
+            self.studies[name] = optuna.create_study(study_name=name, direction="minimize")
+        return self.studies[name]
 
     @property
     def unfinished(self) -> list[int]:

@@ -39,8 +39,11 @@ MEANINGS: dict[Outcome, Meaning] = {
 }
 
 
+def value_of(outcome: Outcome, score: float | None) -> float | None:
+    """The score of a trial that used its budget, which is finite; None of any other."""
+    return score if MEANINGS[outcome].optuna is TrialState.COMPLETE else None
+
+
 def tell(study: optuna.Study, number: int, outcome: Outcome, score: float | None) -> None:
-    """Tell Optuna how a trial ended; only a complete one has a value, and it is finite."""
-    meaning = MEANINGS[outcome]
-    value = score if meaning.optuna is TrialState.COMPLETE else None
-    study.tell(number, value, state=meaning.optuna)
+    """Tell Optuna how a trial ended; only a complete one has a value."""
+    study.tell(number, value_of(outcome, score), state=MEANINGS[outcome].optuna)

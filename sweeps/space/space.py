@@ -8,7 +8,7 @@ from typing import Any
 from rnnlab.choices import nearest
 from rnnlab.errors import SpecError
 from sweeps.recording.names import PARAMS
-from sweeps.space.dimensions import Dimension, Picks, Value, check_name, parse_dimension
+from sweeps.space.dimensions import Dimension, Picks, Value, check_name, matches, parse_dimension
 
 
 class Space:
@@ -58,6 +58,23 @@ class Space:
                 yield from from_here(index + 1, {**picks, dimension.name: value})
 
         return from_here(0, {})
+
+    def offered(self, name: str, level: Value) -> Value:
+        """A level that some alternative of a dimension offers, as it offers it.
+
+        Raises:
+            SpecError: no such dimension, or none of its alternatives offers it.
+        """
+        parts = [dimension for dimension in self.dimensions if dimension.name == name]
+        if not parts:
+            known = list(dict.fromkeys(dimension.name for dimension in self.dimensions))
+            raise SpecError(f"{name!r} is no dimension of this space{nearest(name, known)} ({', '.join(known)})")
+        for part in parts:
+            for value in part.grid or ():
+                if matches(value, level):
+                    return value
+        shown = "; ".join(part.shown for part in parts)
+        raise SpecError(f"the dimension {name} has no level {level!r} (it has {shown})")
 
     def dimension_of(self, name: str, picks: Mapping[str, Value]) -> Dimension:
         """The dimension that picked `name` in a point."""

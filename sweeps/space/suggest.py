@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sweeps.space.dimensions import Dimension, Picks, Value
@@ -11,10 +12,16 @@ if TYPE_CHECKING:
     import optuna
 
 
-def suggest(trial: optuna.trial.Trial, space: Space) -> Picks:
-    """The point that a trial picks, dimension by dimension; conditions decide which are asked."""
+def suggest(trial: optuna.trial.Trial, space: Space, fixed: Mapping[str, Value] | None = None) -> Picks:
+    """The point that a trial picks, dimension by dimension; conditions decide which are asked.
+
+    Args:
+        fixed: values that are not asked for: the arm inside which a design refines.
+    """
 
     def choose(dimension: Dimension) -> Value:
+        if fixed is not None and dimension.name in fixed:
+            return fixed[dimension.name]
         if dimension.choices:
             value = trial.suggest_categorical(dimension.key, list(dimension.choices))
             assert value is not None

@@ -85,6 +85,8 @@ class TrialResult(Record):
     cpu_seconds: float | None = None
     updates: int = 0
     """Optimiser updates done."""
+    worker: str | None = None
+    """Host and process that trained it last."""
 
 
 class TrialRecord(TrialResult):
@@ -145,6 +147,8 @@ class ReplicateRecord(Record):
     """Share of probes that were healthy."""
     clip_rate: float | None = None
     """Share of updates at which the clip changed the gradient."""
+    solved_at: int | None = None
+    """The first evaluation, in updates, at which the task's criterion held on the validation split."""
     features: dict[str, Any] = {}
     """Further scalar features, by name."""
 

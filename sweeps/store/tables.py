@@ -125,6 +125,7 @@ class TrialRow(Row):
     cause: Mapped[str | None]
     tune_trial_id: Mapped[str | None]
     mlflow_run_id: Mapped[str | None]
+    worker: Mapped[str | None]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     seconds: Mapped[float | None]
@@ -162,6 +163,7 @@ class ReplicateRow(Row):
     spikes: Mapped[int]
     healthy_share: Mapped[float | None]
     clip_rate: Mapped[float | None]
+    solved_at: Mapped[int | None]
     features: Mapped[dict[str, Any]]
 
 

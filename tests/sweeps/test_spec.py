@@ -123,8 +123,7 @@ def test_what_the_command_prints_of_a_recipe_is_that_sweep(name: str) -> None:
 
 def test_the_recipe_first_has_the_twelve_configurations_it_promises() -> None:
     spec = recipe("first")
-    assert spec.table is not None
-    trials = [spec.trial(number, picks) for number, picks in enumerate(spec.table)]
+    trials = [spec.trial(number, picks) for number, picks in enumerate(spec.stages.arms)]
     assert len(trials) == len({trial.config_hash for trial in trials}) == spec.trials == 12
     momentum = [trial for trial in trials if trial.optim.kind == "sgd"]
     assert [trial.optim.clip.label for trial in momentum] == ["none", "norm(1)"]
@@ -166,7 +165,7 @@ def test_the_hash_and_what_is_asked_do_not_depend_on_the_order_of_keys(name: str
     other = validated(SweepSpec, turned(spec.model_dump(mode="json", exclude_defaults=True)))
     assert list(other.space) != list(spec.space)
     assert other.content_hash == spec.content_hash
-    assert other.table == spec.table
+    assert other.stages.arms == spec.stages.arms
     assert [d.key for d in other.parsed_space.dimensions] == [d.key for d in spec.parsed_space.dimensions]
 
 
@@ -320,11 +319,10 @@ def test_a_large_space_is_checked_by_sample(sweep_of: Callable[..., SweepSpec]) 
 
 def test_a_grid_runs_block_by_block_and_every_arm_of_a_block_has_its_seeds() -> None:
     spec = small(search={"sampler": "grid", "blocks": 3, "seed": 5}, replicates=2)
-    assert spec.table is not None
-    assert spec.trials == len(spec.table) == 12
-    assert spec.table[:4] == spec.table[4:8] == spec.table[8:]
+    assert spec.trials == 3 * len(spec.stages.arms) == 12
+    assert [spec.stages.slot(number).place for number in range(12)] == [0, 1, 2, 3] * 3
     assert [spec.block_of(number) for number in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
-    trials = [spec.trial(number, picks) for number, picks in enumerate(spec.table)]
+    trials = [spec.trial(number, picks) for number, picks in enumerate(spec.stages.arms * 3)]
     seeds = {
         block: {tuple(r.seed for r in Trainer(t).result.replicates) for t in trials if t.block == block}
         for block in range(3)
@@ -338,7 +336,7 @@ def test_a_grid_runs_block_by_block_and_every_arm_of_a_block_has_its_seeds() -> 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_for_other_samplers_the_block_is_the_trial(sampler: str) -> None:
     spec = small(search={"sampler": sampler, "trials": 7, "seed": 5})
-    assert spec.table is None
+    assert spec.stages.arms == []
     assert [spec.block_of(number) for number in range(7)] == list(range(7))
     trial = spec.trial(6, {"cell": "rnn", "batch": 8})
     assert (trial.seed, trial.block) == (5, 6)

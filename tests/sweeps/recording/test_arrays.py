@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlab.curve import Curve
-from sweeps.recording.arrays import CurveArchive, charted_rows, load_curves, over_replicates
+from rnnlab.curve import LARGEST, Curve
+from rnnlab.recorder import MemoryRecorder
+from rnnlab.spec import TrialSpec
+from rnnlab.training.loop import Trainer
+from rnnlab.written import validated
+from sweeps.recording.arrays import CurveArchive, charted_rows, load_curves, log10_of, over_replicates
 
 NAN = np.nan
 
@@ -51,6 +55,73 @@ def test_a_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
     for name, values in archive.arrays.items():
         np.testing.assert_array_equal(again[name], values)
         assert again[name].dtype == np.float64
+
+
+def sunk(log10: list[list[float]], update: int = 0) -> Curve:
+    """A G2 curve as its probe gives it where norms fall below float64's range."""
+    with np.errstate(over="ignore"):
+        values_SK = np.power(10.0, log10)
+    return Curve("anchor", "lag", np.where(np.isinf(values_SK), LARGEST, values_SK), "h", 0, update, np.array(log10))
+
+
+def test_norms_below_what_a_float_holds_come_back_from_a_file_and_an_exact_zero_stays_one(tmp_path: Path) -> None:
+    archive = CurveArchive()
+    archive.add(0, [anchor([[1, 0.1, 0], [1, 1, LARGEST]])])
+    archive.add(5, [sunk([[0, -200, -450], [0, -450, -np.inf]], 5)])
+    archive.save(tmp_path / "curves.npz")
+    again = load_curves(tmp_path / "curves.npz")
+    assert list(again) == ["updates", "anchor_h_l0", "anchor_h_l0/log10"]
+    assert again["anchor_h_l0"][1].tolist() == [[1, 1e-200, 0], [1, 0, 0]]
+    expected = [[[0, -1, -np.inf], [0, 0, np.inf]], [[0, -200, -450], [0, -450, -np.inf]]]
+    np.testing.assert_array_equal(log10_of(again, "anchor_h_l0"), expected)
+
+
+def test_log10_of_a_file_that_keeps_values_alone() -> None:
+    found = log10_of({"x": np.array([1e-300, 0, NAN, LARGEST, np.inf])}, "x")
+    np.testing.assert_allclose(found, [-300, -np.inf, NAN, np.inf, np.inf])
+
+
+@pytest.mark.parametrize("exact_first", [True, False])
+def test_a_second_probe_fills_logarithms_too(exact_first: bool) -> None:
+    archive = CurveArchive()
+    dead = Curve("anchor", "lag", np.array([[0, 0], [NAN, NAN]]), "h", 0, 3, np.array([[-400.0, -450], [NAN, NAN]]))
+    probes = [dead, anchor([[NAN, NAN], [3, 0]], 3)]
+    for curve in probes if exact_first else probes[::-1]:
+        archive.add(3, [curve])
+    archive.add(3, [sunk([[-1, -1], [-1, -1]], 3)])  # changes nothing: all are there
+    np.testing.assert_allclose(archive.arrays["anchor_h_l0"], [[[0, 0], [3, 0]]])
+    expected = [[[-400, -450], [np.log10(3), -np.inf]]]
+    np.testing.assert_allclose(log10_of(archive.arrays, "anchor_h_l0"), expected)
+
+
+def test_a_replicate_whose_gradient_is_no_number_has_overflowed_and_is_not_unmeasured() -> None:
+    archive = CurveArchive()
+    exact = np.array([[0.0, -450.0], [0.0, NAN]])
+    archive.add(0, [Curve("anchor", "lag", np.array([[1, 0], [1, LARGEST]]), "h", 0, 0, exact)])
+    np.testing.assert_array_equal(log10_of(archive.arrays, "anchor_h_l0"), [[[0, -450], [0, np.inf]]])
+
+
+def test_a_plain_network_over_2000_steps_keeps_its_gradient_in_a_file(tmp_path: Path) -> None:
+    spec = {
+        "task": {"kind": "adding", "length": 2000},
+        "model": {"hidden": 8},
+        "replicates": 1,
+        "budget": {"updates": 1},
+        "probe": {"batch": 2, "measure": ["anchor"]},
+    }
+    memory = MemoryRecorder()
+    Trainer(validated(TrialSpec, spec), memory, stop=lambda: True).advance()
+    (curve,) = memory.curves_seen
+    archive = CurveArchive()
+    archive.add(0, [curve])
+    archive.save(tmp_path / "curves.npz")
+    again = load_curves(tmp_path / "curves.npz")
+    found_K = log10_of(again, "anchor_h_l0")[0, 0]
+    np.testing.assert_array_equal(found_K, curve.log10_SK[0])
+    assert again["anchor_h_l0"][0, 0, -1] == 0
+    assert -1500 < found_K[-1] < -320
+    # a straight line goes on where float64 ends
+    assert found_K[-1] == pytest.approx(2 * found_K[1000], rel=0.1)
 
 
 def test_the_median_is_over_the_replicates_that_were_alive() -> None:

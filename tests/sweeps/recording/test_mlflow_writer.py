@@ -13,12 +13,13 @@ import pytest
 
 from rnnlab.cells import CELLS
 from rnnlab.curve import LARGEST, Curve
+from rnnlab.probes import PROBES
 from rnnlab.spec import TrialSpec
 from rnnlab.training import OPTIMISERS
 from rnnlab.training.seeding import replicate_seed
 from rnnlab.verdict import FLOOR
 from sweeps.recording import names
-from sweeps.recording.arrays import load_curves
+from sweeps.recording.arrays import load_curves, log10_of
 from sweeps.recording.messages import Message, UpdateCurves
 from sweeps.recording.mlflow_writer import BATCH, MlflowWriter
 
@@ -172,6 +173,50 @@ def test_an_lstm_with_classes_has_all_keys_and_still_few(store: Any, told: Calla
     keys = set(store.runs()["0"].data.metrics)
     assert {*names.BY_UPDATE.values(), *names.FINALS, names.ALIVE} <= keys
     assert len(keys) <= MOST_KEYS
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_every_probe_is_in_the_archive_and_only_the_charted_kinds_are_metrics(
+    store: Any, told: Callable[..., Any], cell: str
+) -> None:
+    task = {"kind": "temporal_order", "length": 10}  # its accuracy is one more metric
+    messages, _ = told(
+        [{"cell": cell}],
+        task=task,
+        model={"hidden": 4, "depth": 2},
+        budget={"updates": 2, "evaluations": 1},
+        probe={"batch": 4, "measure": list(PROBES)},
+    )
+    write(store.writer(), messages)
+    run = store.runs()["0"]
+    kinds = {curve.kind for message in messages if isinstance(message, UpdateCurves) for curve in message.curves}
+    assert kinds >= {"jacobian", "lyapunov", "weight", "reach", "saturation", "early_share"}
+    assert len(kinds) >= len(PROBES)  # none is forgotten here
+    archive = load_curves(store.artifact(run, "curves.npz"))
+    curves = {
+        curve.name: curve for message in messages if isinstance(message, UpdateCurves) for curve in message.curves
+    }
+    assert set(archive) == {"updates", *curves}
+    assert all(archive[name].shape == (3, *curve.values_SK.shape) for name, curve in curves.items())
+    metrics = {key.split("/")[1].removeprefix("log10_") for key in run.data.metrics if "/" in key}
+    states = ("h", "c") if cell == "lstm" else ("h",)
+    assert metrics == {"anytime_loss", "inputs"} | {
+        f"{kind}_{state}" for kind in ("total", "anchor") for state in states
+    }
+    assert len(run.data.metrics) <= MOST_KEYS
+
+
+def test_norms_below_what_a_float_holds_are_in_the_archive_and_no_metric_of_their_own(
+    store: Any, made_up: Callable[..., Any]
+) -> None:
+    writer, trial = store.writer(), made_up(depth=1)
+    exact = np.array([[0.0, -100, -450, -np.inf], [0.0, -100, -450, -500]])
+    sunk = Curve("anchor", "lag", 10**exact, "h", 0, 0, exact)
+    write(writer, [trial.begun, UpdateCurves(0, 0, (sunk,)), trial.over()])
+    run = store.runs()["0"]
+    archive = load_curves(store.artifact(run, "curves.npz"))
+    np.testing.assert_array_equal(log10_of(archive, "anchor_h_l0"), [exact])
+    assert {key for key in run.data.metrics if "/" in key} == {f"by_lag/log10_anchor_h/{when}" for when in names.WHEN}
 
 
 @pytest.mark.parametrize("bad", [0.0, math.nan, math.inf, LARGEST])

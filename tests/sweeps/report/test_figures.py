@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from sweeps.recording.arrays import Arrays, complete
+from rnnlab.curve import LARGEST, Curve
+from sweeps.recording.arrays import Arrays, CurveArchive, complete
 from sweeps.report import figures
 from sweeps.report.curve_lines import decades_of
-from sweeps.report.figure_parts import logs, relative, spread, thinned, wrapped
+from sweeps.report.figure_parts import OVERFLOW, ZERO, logs, relative, spread, thinned, wrapped
 from sweeps.report.figures import Panel, curves, heatmap, save, small_multiples
 from sweeps.report.heatmaps import RED
 
@@ -44,6 +45,15 @@ def archive(depth: int = 1, states: str = "h", per_lag: float = -0.1) -> Arrays:
             made[f"total_{state}_l{layer}"] = falling(per_lag)[:, :, ::-1]
             made[f"anchor_{state}_l{layer}"] = falling(per_lag * (layer + 1))
     return made
+
+
+def deep() -> Arrays:
+    """G2 that falls by 10 decades a lag, to 1e-390: its values read 0 from lag 33 on. Three probes, two replicates."""
+    kept = CurveArchive()
+    exact_SK = np.tile(-10.0 * np.arange(STEPS), (2, 1))
+    for update in (0, 1, 1000):
+        kept.add(update, [Curve("anchor", "lag", 10**exact_SK, "h", 0, update, exact_log10_SK=exact_SK)])
+    return kept.arrays
 
 
 def panel(label: str = "tanh", score: float | None = -0.5, exploded: bool = False) -> Panel:
@@ -86,19 +96,23 @@ def written(figure: Figure, folder: Path) -> tuple[int, int]:
 
 class TestNumbers:
     def test_logs_are_finite_but_for_NaN(self) -> None:
-        found = logs(np.array([1e-300, 0.0, np.inf, np.nan, 100.0]))
-        np.testing.assert_allclose(found, [-300, -320, 320, np.nan, 2])
+        found = logs({"x": np.array([1e-300, 0.0, np.inf, LARGEST, np.nan, 100.0])}, "x")
+        np.testing.assert_allclose(found, [-300, ZERO, OVERFLOW, OVERFLOW, np.nan, 2])
+
+    def test_logs_below_what_a_float_holds_are_read_where_they_are_kept(self) -> None:
+        arrays = {"x": np.array([1e-300, 0.0, 0.0]), "x/log10": np.array([-300, -450, -np.inf])}
+        np.testing.assert_allclose(logs(arrays, "x"), [-300, -450, ZERO])
 
     def test_relative_is_zero_at_lag_five_and_scale_free(self) -> None:
         curve = falling() * np.array([1.0, 1e-200, 1e100])[:, None]
-        np.testing.assert_allclose(relative(curve), np.log10(falling()) + 0.5, atol=1e-9)
+        np.testing.assert_allclose(relative(np.log10(curve)), np.log10(falling()) + 0.5, atol=1e-9)
 
     def test_an_exact_zero_at_lag_five_compares_with_nothing(self) -> None:
-        curve = np.array([[[1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]]])
-        assert relative(curve)[0, 0].tolist() == [0, 0, -320, -320, -320, -320, -320]
+        curve = {"x": np.array([[[1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]]])}
+        assert relative(logs(curve, "x"))[0, 0].tolist() == [0, 0, *[ZERO] * 5]
 
     def test_a_curve_of_three_lags_is_relative_to_its_last(self) -> None:
-        np.testing.assert_allclose(relative(np.array([[[100.0, 10.0, 1.0]]]))[0, 0], [2, 1, 0])
+        np.testing.assert_allclose(relative(np.array([[[2.0, 1.0, 0.0]]]))[0, 0], [2, 1, 0])
 
     def test_spread_ignores_NaN_as_numpy_does(self) -> None:
         values = np.random.default_rng(0).normal(size=(5, 6, 7))
@@ -121,7 +135,10 @@ class TestNumbers:
         curve[0, 1] = np.nan
         curve[0, 2, 1:] = 0
         # 35 lags from 5 to 39: medians of the first and last four, 31 lags apart
-        np.testing.assert_allclose(decades_of(curve, 39), [[-3.1, np.nan, -320]])
+        np.testing.assert_allclose(decades_of({"x": curve}, "x", 39), [[-3.1, np.nan, ZERO]])
+
+    def test_decades_below_what_a_float_holds(self) -> None:
+        np.testing.assert_allclose(decades_of(deep(), "anchor_h_l0", 39), np.full((3, 2), -310))
 
     def test_thinned_keeps_the_ends(self) -> None:
         assert thinned(3, 6) == [0, 1, 2]
@@ -194,6 +211,11 @@ class TestHeatmap:
         assert (image_of(drawn(figure)[1])[:, 1:] < -6).all()
         written(figure, tmp_path)
 
+    def test_norms_below_what_a_float_holds_are_drawn_where_they_are(self, tmp_path: Path) -> None:
+        figure = heatmap(deep(), title="t", **ABOUT)
+        np.testing.assert_allclose(image_of(drawn(figure)[1])[0], 50 - 10.0 * np.arange(STEPS))
+        written(figure, tmp_path)
+
     def test_many_updates_have_few_labels(self, tmp_path: Path) -> None:
         arrays: Arrays = {"updates": np.arange(200.0)}
         for name in ("total_h_l0", "anchor_h_l0"):
@@ -218,7 +240,7 @@ class TestCurves:
         figure = curves(archive(), title="lstm", objective="binary", **ABOUT)
         loss, gradients, anchor, decades = drawn(figure)
         assert (loss.get_xlabel(), loss.get_ylabel()) == ("timestep t", "loss (nats)")
-        assert (gradients.get_xlabel(), gradients.get_ylabel()) == ("timestep t", "gradient norm")
+        assert (gradients.get_xlabel(), gradients.get_ylabel()) == ("timestep t", "norm (loss per unit of h or x)")
         assert anchor.get_ylabel().startswith("decades relative to lag 5")
         assert decades.get_xscale() == "symlog"
         assert decades.get_ylabel().startswith("D (decades)")
@@ -288,8 +310,37 @@ class TestCurves:
         loss, gradients, _, decades = drawn(figure)
         assert loss.get_ylim()[1] < 8
         assert gradients.get_ylim()[1] < 8
-        assert decades.get_ylim()[1] <= 12
+        assert decades.get_ylim()[1] <= 14
         written(figure, tmp_path)
+
+    def test_what_has_vanished_far_stays_in_the_panels(self, tmp_path: Path) -> None:
+        figure = curves(deep(), title="t", **ABOUT)
+        *_, anchor, decades = drawn(figure)
+        for axes, expected in ((anchor, -340), (decades, -310)):
+            lines = [y_of(line) for line in axes.lines if len(y_of(line)) in (STEPS, 3)]
+            assert min(line.min() for line in lines) == pytest.approx(expected)
+            assert expected - 40 < axes.get_ylim()[0] < expected
+        written(figure, tmp_path)
+
+    def test_an_exact_zero_leaves_the_panel_and_does_not_stretch_it(self, tmp_path: Path) -> None:
+        arrays = archive()
+        arrays["anchor_h_l0"][2, :, 20:] = 0
+        figure = curves(arrays, title="t", **ABOUT)
+        *_, anchor, decades = drawn(figure)
+        assert min(y_of(line).min() for line in anchor.lines) == ZERO
+        assert anchor.get_ylim()[0] > -6
+        assert decades.get_ylim()[0] > -6
+        written(figure, tmp_path)
+
+    def test_the_last_update_is_named_on_the_axis(self) -> None:
+        arrays = archive() | {"updates": np.array([0.0, 1.0, 2.0, 60.0])}
+        axes = drawn(curves(arrays, title="t", **ABOUT))[3]
+        assert axes.get_xticks().tolist() == [0, 1, 10, 60]
+
+    def test_an_earlier_probe_is_visible_beneath_a_later_one(self) -> None:
+        anchor = drawn(curves(archive(), title="t", **ABOUT))[2]
+        first, middle, last = (line.get_linewidth() for line in anchor.lines[:3])
+        assert first > middle > last
 
 
 @pytest.mark.parametrize("draw", [heatmap, curves])
