@@ -89,11 +89,15 @@ class Network(nn.Module):
             x = seen[-1]["h"]
         return seen
 
-    def top(self, x_TSBI: Tensor, theta_SP: Tensor | None = None) -> Tensor:
-        """h of the top layer (T, S, B, H), on the fastest path that the cell has."""
+    def top(self, x_TSBI: Tensor, theta_SP: Tensor | None = None, probes: Sequence[Tensor] | None = None) -> Tensor:
+        """h of the top layer (T, S, B, H), on the fastest path that the cell has.
+
+        Args:
+            probes: for each layer, zeros (T, S, B, H) whose gradient is the exact total dL/dh_t.
+        """
         x = self._over_lanes(x_TSBI)
-        for weights in self.layers(theta_SP):
-            x = self.cell.fast(weights, x)
+        for layer, weights in enumerate(self.layers(theta_SP)):
+            x = self.cell.fast(weights, x, probes[layer] if probes else None)
         return x
 
     def read(self, h_TSBH: Tensor, theta_SP: Tensor | None = None) -> Tensor:

@@ -10,6 +10,8 @@ from sweeps.store import lab_url
 
 STOP_FILE = "stop"
 """While this file lies in a sweep's folder, its workers stop after their current update."""
+CHECKPOINT_FILE = "checkpoint.pt"
+"""A trial in the middle of its training, in its folder until it has ended."""
 ERROR_FILE = "error.txt"
 """The traceback of a trial that failed, in its folder."""
 

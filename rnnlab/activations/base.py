@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 
@@ -16,6 +15,9 @@ class Activation(ABC):
     """Whether `slope` reads h; else it reads a, and a scan keeps a."""
     steepest: float = 1.0
     """gamma = max |phi'|; smax(W) gamma < 1 is sufficient for vanishing (Pascanu 2013)."""
+
+    scale: ClassVar[int] = 1
+    """What a scan multiplies its pre-activations by, through the weights; a power of two, so exactly."""
 
     @abstractmethod
     def __call__(self, a: Tensor) -> Tensor:
@@ -29,6 +31,10 @@ class Activation(ABC):
     def slope(self, kept: Tensor) -> Tensor:
         """phi'(a) from h, or from a where `slope_from_output` is False."""
 
-    def pull(self, g: Tensor, kept: Tensor, out: Tensor) -> Tensor:
-        """g phi'(a) written to `out`: dL/da from dL/dh, what a scan does at every step."""
-        return torch.mul(self.slope(kept), g, out=out)
+    def apply_scaled_(self, a: Tensor) -> Tensor:
+        """phi(a / scale) written over a, outside autograd; returns a."""
+        return self.apply_(a)
+
+    def write_slope(self, kept: Tensor, out: Tensor) -> None:
+        """`slope` written to `out`."""
+        out.copy_(self.slope(kept))

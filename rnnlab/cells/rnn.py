@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.activations.base import Activation
-from rnnlab.cells.base import Cell, States, Weights, affine, back_project, outer_sum, project
+from rnnlab.cells.base import Cell, States, Weights, affine, back_project, cached_blocks, outer_sum, project
 
 
 class RNN(Cell):
@@ -48,21 +48,19 @@ class _Scan(torch.autograd.Function):
         probe_TSBH: Tensor | None,
         phi: Activation,
     ) -> Tensor:
-        steps, lanes, batch, _ = x_TSBI.shape
-        a_STBH = project(w_ih, b_ih + b_hh, x_TSBI)
-        h_TSBH = x_TSBI.new_empty(steps, lanes, batch, w_hh.shape[-1])
-        keep_a = not phi.slope_from_output
-        kept_TSBH = torch.empty_like(h_TSBH) if keep_a else h_TSBH
-        back_SHH = w_hh.transpose(1, 2)
-        a_list, h_list, kept_list = a_STBH.unbind(1), h_TSBH.unbind(0), kept_TSBH.unbind(0)
-        kept_list[0].copy_(a_list[0])
-        for t in range(steps):
+        keep_a, scale = not phi.slope_from_output, phi.scale
+        a_TSBH = project(w_ih * scale, (b_ih + b_hh) * scale, x_TSBI).transpose(0, 1).contiguous()
+        # in place: a becomes h
+        h_TSBH = torch.empty_like(a_TSBH) if keep_a else a_TSBH
+        back_SHH = (w_hh * scale).transpose(1, 2)
+        a, h = a_TSBH.unbind(0), h_TSBH.unbind(0)
+        for t in range(len(a)):
             if t:
-                torch.baddbmm(a_list[t], h_list[t - 1], back_SHH, out=kept_list[t])
+                a[t].baddbmm_(h[t - 1], back_SHH)
             if keep_a:
-                h_list[t].copy_(kept_list[t])
-            phi.apply_(h_list[t])
-        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, kept_TSBH if keep_a else None)
+                h[t].copy_(a[t])
+            phi.apply_scaled_(h[t])
+        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH if keep_a else None)
         ctx.phi = phi
         return h_TSBH
 
@@ -70,16 +68,18 @@ class _Scan(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH = ctx.saved_tensors
-        pull, kept_TSBH = ctx.phi.pull, h_TSBH if a_TSBH is None else a_TSBH
+        kept_TSBH = h_TSBH if a_TSBH is None else a_TSBH
         delta_TSBH = torch.empty_like(h_TSBH)
         total_TSBH = torch.empty_like(h_TSBH) if ctx.needs_input_grad[5] else None
         total_list = total_TSBH.unbind(0) if total_TSBH is not None else [torch.empty_like(h_TSBH[0])] * len(h_TSBH)
-        direct_list, delta_list, kept_list = direct_TSBH.unbind(0), delta_TSBH.unbind(0), kept_TSBH.unbind(0)
-        g_SBH = total_list[-1].copy_(direct_list[-1])
-        for t in range(len(h_TSBH) - 1, 0, -1):
-            delta_SBH = pull(g_SBH, kept_list[t], delta_list[t])
-            g_SBH = torch.baddbmm(direct_list[t - 1], delta_SBH, w_hh, out=total_list[t - 1])
-        pull(g_SBH, kept_list[0], delta_list[0])
+        direct_list, delta_list = direct_TSBH.unbind(0), delta_TSBH.unbind(0)
+        total_list[-1].copy_(direct_list[-1])
+        for start, stop in cached_blocks(len(h_TSBH), h_TSBH[0].numel()):
+            ctx.phi.write_slope(kept_TSBH[start:stop], delta_TSBH[start:stop])
+            for t in range(stop - 1, start - 1, -1):
+                delta_SBH = delta_list[t].mul_(total_list[t])
+                if t:
+                    torch.baddbmm(direct_list[t - 1], delta_SBH, w_hh, out=total_list[t - 1])
         dx_TSBI = back_project(delta_TSBH, w_ih) if ctx.needs_input_grad[0] else None
         dw_ih, dw_hh = outer_sum(delta_TSBH, x_TSBI), outer_sum(delta_TSBH[1:], h_TSBH[:-1])
         db = delta_TSBH.sum((0, 2))

@@ -94,9 +94,14 @@ class Trainer:
         self._healthy_S = np.zeros(spec.replicates)
         self._clipped_S = torch.zeros(spec.replicates, dtype=torch.float64)
         self._kept_S = torch.zeros(spec.replicates, dtype=torch.float64)
-        self._losses = LossMemory()
+        self.losses = LossMemory()
         self._started = time.perf_counter()
         self._cpu_started = time.process_time()
+
+    def already(self, seconds: float, cpu_seconds: float) -> None:
+        """Count time that was spent on this trial before, in another process."""
+        self._started = time.perf_counter() - seconds
+        self._cpu_started = time.process_time() - cpu_seconds
 
     def advance(self) -> TrialResult:
         """Train to the next evaluation, or to the end; the result so far."""
@@ -122,7 +127,7 @@ class Trainer:
         batches = [self.task.draw(stream, self.spec.optim.batch) for stream in self.streams]
         step = update(self.network, self.task, self.optimiser, self.clip, batches, self.alive_S)
         self.done += 1
-        self._losses.see(step.loss_S.double().numpy())
+        self.losses.see(step.loss_S.detach().double())
         exploded_S = self.watch.see(step.norm_S, step.applied_S)
         moving_S = step.norm_S > 0
         self._clipped_S += moving_S & (step.applied_S < step.norm_S * (1 - 1e-6))
@@ -189,7 +194,7 @@ class Trainer:
         replicate.fit, replicate.power = verdict.fit, verdict.power
         number = replicate.number
         for percent in percents(self.done, self.spec.budget.updates):
-            loss = self._losses.score(number, self._baseline)
+            loss = self.losses.score(number, self._baseline)
             replicate.signals[str(percent)] = signals_of(measured, number, self.task.lag, verdict, replicate, loss)
         self._probes_S[number] += 1
         self._healthy_S[number] += verdict.name == "healthy"

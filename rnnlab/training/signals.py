@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from rnnlab.curve import Curve
 from rnnlab.probes.schedule import EARLY
@@ -41,9 +41,9 @@ class LossMemory:
     """The training loss of the last `LAST` updates of each lane."""
 
     def __init__(self) -> None:
-        self._losses: deque[NDArray[np.float64]] = deque(maxlen=LAST)
+        self._losses: deque[Tensor] = deque(maxlen=LAST)
 
-    def see(self, loss_S: NDArray[np.float64]) -> None:
+    def see(self, loss_S: Tensor) -> None:
         """One update's losses, (S,)."""
         self._losses.append(loss_S)
 
@@ -51,7 +51,7 @@ class LossMemory:
         """log10(mean loss / baseline) as a score is, [-4, 2]; None before the first update."""
         if not self._losses:
             return None
-        return score_of(float(np.mean([loss_S[lane] for loss_S in self._losses])), baseline)
+        return score_of(float(np.mean([float(loss_S[lane]) for loss_S in self._losses])), baseline)
 
 
 def percents(update: int, updates: int) -> list[int]:

@@ -14,6 +14,12 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of stores and files (or RNNLAB_HOME; default ./rnnlab-home)."),
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Trials at a time, one CPU each (default: the CPUs there are).")
+]
+FailuresOption = Annotated[
+    int, typer.Option("--max-failures", min=0, help="Times a trial is taken up again after its worker died.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
 
 

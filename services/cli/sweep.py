@@ -8,54 +8,48 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, home_at
+from services.cli import comparing, exporting, planning, predicting, reporting, resuming
+from services.cli.options import FailuresOption, HomeOption, JsonOption, WorkersOption, home_at
+from services.cli.running import AddressOption, drive
+from services.cli.showing import rows_in, show_rows
 
 if TYPE_CHECKING:
     from sweeps.home import Home
-    from sweeps.report.table import Row
     from sweeps.spec import SweepSpec
     from sweeps.store import Lab, SweepRecord
 
 app = typer.Typer(help="Run sweeps and look at them.", no_args_is_help=True)
-
-EXITS = {"finished": 0, "stopped": 130, "failed": 1}
-"""Exit code by how a sweep ended."""
+app.command("plan")(planning.plan)
+app.command("export")(exporting.export)
+app.command("compare")(comparing.compare)
+app.command("report")(reporting.report)
+app.command("predict")(predicting.predict)
+app.command("resume")(resuming.resume)
+app.command("stop")(resuming.stop)
 
 
 @app.command()
 def run(
     what: Annotated[str, typer.Argument(metavar="SPEC.yaml|RECIPE", help="A spec file, or the name of a recipe.")],
     home: HomeOption = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time, one CPU each (default: the CPUs there are).")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster; else one is started here.")] = None,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
+    max_failures: FailuresOption = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a sweep here and print its table; Ctrl-C once stops gently, and what was recorded stays.
+    """Run a sweep here, print its findings and write its report; Ctrl-C once stops gently, `resume` goes on.
 
     Examples: rnnlab sweep run first;  rnnlab sweep run mine.yaml --workers 2
     """
     spec = spec_of(what)
     place = home_at(home)
-    from services.cli.screen import LiveWatcher, console
+    from sweeps.recipes import RECIPES
     from sweeps.running.run import run_sweep
 
-    with LiveWatcher() as watcher:
-        end = run_sweep(spec, place, workers=workers, address=address, watcher=watcher)
-    with _lab(place) as lab:
-        rows = _rows(lab, end.sweep_id)
-    if as_json:
-        typer.echo(json.dumps([row.as_dict() for row in rows]))
-    else:
-        show_rows(end.sweep_id, rows, end.folder, end.status)
-        console().print(
-            f"\nDashboard   rnnlab ui --home {place.path}   (MLflow, experiment {end.sweep_id})\n"
-            f"Files       {end.folder}   (table.md, table.json, gradients.png, trials/*/curves.npz)\n"
-            f"Stores      {place.path}/lab.db, {place.path}/mlflow.db",
-            soft_wrap=True,
-        )
-    raise typer.Exit(EXITS[end.status])
+    def begin(**options: object) -> object:
+        return run_sweep(spec, place, again=what in RECIPES, **options)  # type: ignore[arg-type]
+
+    drive(begin, place, workers=workers, address=address, max_failures=max_failures, as_json=as_json)
 
 
 @app.command("list")
@@ -93,7 +87,7 @@ def show(
     place.must_exist()
     with _lab(place) as lab:
         sweep = lab.sweep(id)
-        rows = _rows(lab, id, running=sweep.status == "running")
+        rows = rows_in(lab, id, running=sweep.status == "running")
     if as_json:
         typer.echo(json.dumps([row.as_dict() for row in rows]))
         return
@@ -121,30 +115,6 @@ def spec_of(what: str) -> SweepSpec:
         f"{what!r} is neither a file nor a recipe{nearest(what, RECIPES)} (recipes: {', '.join(RECIPES)}); "
         "`rnnlab recipes first > mine.yaml` makes a file to start from"
     )
-
-
-def show_rows(id: str, rows: list[Row], folder: Path, status: str, message: str | None = None) -> None:
-    """Print a sweep's table, and what it shows."""
-    from services.cli.screen import console, rows_table
-
-    screen = console()
-    note = f" ({message})" if message else ""
-    screen.print(rows_table(rows, f"Sweep {id}: {status}{note}"))
-    screen.print(
-        "\nscore: log10(validation loss / trivial baseline), mean ± sd over replicates, lower is better; decades: "
-        "log10 of the gradient left over the task's lag",
-        style="dim",
-    )
-    summary = folder / "table.md"
-    if summary.is_file():
-        said = [line for line in summary.read_text().splitlines() if line.startswith("- ")]
-        screen.print("\n" + "\n".join(said), markup=False)
-
-
-def _rows(lab: Lab, id: str, *, running: bool = False) -> list[Row]:
-    from sweeps.report.table import rows_of
-
-    return rows_of(lab.trials(id), lab.replicates(id), running=running)
 
 
 def _lab(place: Home) -> Lab:

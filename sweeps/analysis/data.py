@@ -3,8 +3,8 @@
 Columns of `frame`:
 
 trial, replicate, block, stage: numbers, and the stage of `sweeps.search.stages`.
-unit: what is paired and resampled: the block; `block.replicate` where a block draws nothing but seeds, since then
-    every replicate is a draw of its own.
+unit: what is paired and resampled: the block; `block.replicate` in a screen whose blocks draw nothing but seeds, since
+    then every replicate is a draw of its own.
 label: the trial's readable name.
 one column for each axis: its level as text, `-` where its condition does not hold.
 one for each nuisance value, as `lr`: a number or text.
@@ -32,6 +32,7 @@ import pandas as pd
 
 from rnnlab.training.signals import AT, CUT, SIGNALS
 from rnnlab.verdict import SENSITIVITY
+from sweeps.search.stages import Slot
 from sweeps.space.dimensions import Value
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab, ReplicateRecord, TrialRecord
@@ -181,7 +182,7 @@ def _row(spec: SweepSpec, trial: TrialRecord, one: ReplicateRecord) -> dict[str,
         "replicate": one.number,
         "block": trial.block,
         "stage": slot.stage,
-        "unit": str(trial.block) if spec.search.nuisance else f"{trial.block}.{one.number}",
+        "unit": _unit(spec, slot, one.number),
         "label": trial.label,
     }
     picks: Mapping[str, Value] = trial.params
@@ -214,6 +215,12 @@ def _row(spec: SweepSpec, trial: TrialRecord, one: ReplicateRecord) -> dict[str,
         seen = one.features.get("signals", {}).get(str(percent), {})
         row |= {f"{signal}_{percent}": _number(seen.get(signal)) for signal in SIGNALS}
     return row
+
+
+def _unit(spec: SweepSpec, slot: Slot, replicate: int) -> str:
+    # replicates of a trial that a sampler picked share all that it picked
+    shared = bool(spec.search.nuisance) or slot.stage in ADAPTIVE
+    return str(slot.block) if shared else f"{slot.block}.{replicate}"
 
 
 def _number(value: float | None) -> float:

@@ -79,12 +79,13 @@ class Contrast(Result):
     p: float | None
     """Two-sided; None where no claim can be made."""
     p_holm: float | None
-    """Holm over all contrasts of this outcome."""
+    """Holm over all distinct contrasts of this outcome and evidence."""
     units: int
     """Pairs of units."""
     at_level: float
     at_baseline: float
-    """Mean of the outcome at both."""
+    """Mean of the outcome at both: geometric for `cpu_per_update`; by least squares in a fraction, where a share may pass
+    0 or 1."""
     counts: tuple[int, int, int] | None = None
     """Of a share with one 0/1 value per unit and arm: successes at the level, at the baseline, and pairs."""
     evidence: Evidence

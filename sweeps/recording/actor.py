@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ import numpy as np
 
 from rnnlab.curve import Curve
 from rnnlab.recorder import Scalars
-from sweeps.recording.messages import Message, UpdateCurves, UpdateScalars
+from sweeps.recording.messages import Message, SweepOver, TrialOver, UpdateCurves, UpdateScalars
 from sweeps.recording.mlflow_writer import MlflowWriter, OpenRun
 from sweeps.recording.pictures import draw_run
 from sweeps.recording.spool import Spool
+from sweeps.recording.weights import best_of, forget_all_but_best, load_weights
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 1.0
 """Seconds before a store that refused is tried again."""
+TRIES = 10
+"""How often a part of the sweep's end is tried on a store that answers: it ends without it rather than never."""
+LONGEST_CAUSE = 500
+"""Characters of an error that the parent's page shows."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class RecorderProcess:
         self._pictures: deque[OpenRun] = deque()
         self._stopping = threading.Event()
         self._error: str | None = None
-        self._thread = threading.Thread(target=self._work, name="mlflow-writer", daemon=True)
+        self._thread = threading.Thread(target=self._background, name="mlflow-writer", daemon=True)
         self._thread.start()
 
     def put(self, message: Message) -> None:
@@ -88,16 +94,31 @@ class RecorderProcess:
         self._thread.join()
         return self.status()
 
-    def close(self, status: str, files: list[str]) -> None:
-        """Add the sweep's own files to the parent run and end it. Comes after `finish`."""
-        assert self.writer is not None
-        for path in files:
-            self.writer.log_file(self.writer.parent_id, Path(path))
-        self.writer.close(status)
+    def close(
+        self,
+        status: str,
+        files: Sequence[str],
+        description: str = "",
+        tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> RecorderStatus:
+        """Give the parent run what the sweep has as a whole, log the best model, and end it; the last status.
 
-    def _work(self) -> None:
+        Comes after `finish`. Again with the same changes nothing, with other values it replaces them.
+
+        Args:
+            status: MLflow's. files: paths that become artifacts. description: Markdown, the findings.
+            tables: artifact (`arms.json`) -> its rows.
+        """
+        self.put(SweepOver(status, tuple(files), description, tables or {}))
+        self._work()
+        return self.status()
+
+    def _background(self) -> None:
         # pictures and MLflow yield to training when the machine is full; on Linux this is for the thread alone
         os.nice(5)
+        self._work()
+
+    def _work(self) -> None:
         while self.writer is None or not (self._stopping.is_set() and not len(self.spool) and not self._pictures):
             try:
                 if self.writer is None:
@@ -111,8 +132,13 @@ class RecorderProcess:
 
     def _one(self, writer: MlflowWriter) -> None:
         message = self.spool.peek(0.0 if self._pictures else 0.2)
-        if message is not None:
+        if isinstance(message, SweepOver):
+            self._end(writer, message)
+            self.spool.done()
+        elif message is not None:
             ended = writer.write(message)
+            if isinstance(message, TrialOver):
+                self._forget(message)
             self.spool.done()
             if ended is not None:
                 self._pictures.append(ended)
@@ -129,6 +155,43 @@ class RecorderProcess:
             logger.exception("trial %d has no picture", run.begun.trial)
             return
         writer.log_file(run.run_id, path)
+
+    def _forget(self, over: TrialOver) -> None:
+        try:
+            forget_all_but_best(self.folder, over.trial, complete=over.status == "FINISHED")
+        except Exception:  # weights are an extra: nothing waits for them
+            logger.exception("weights of trials that are not the best may be left")
+
+    def _end(self, writer: MlflowWriter, over: SweepOver) -> None:
+        """Give the parent run what the sweep as a whole has, and end it; its page says what could not be logged."""
+        lost: list[str] = []
+        for path in over.files:
+            self._try(writer, lost, Path(path).name, partial(writer.log_file, writer.parent_id, Path(path)))
+        for name, rows in over.tables.items():
+            self._try(writer, lost, name, partial(writer.log_table, name, rows))
+        model = self._try(writer, lost, "the best model", partial(self._log_best, writer))
+        below = f"## Best model\n{model}\n" if model else ""
+        below += "".join(f"\n_Not logged: {part}_\n" for part in lost)
+        self._try(writer, lost, "the findings", partial(writer.describe, over.description, below))
+        writer.close(over.status)
+
+    def _log_best(self, writer: MlflowWriter) -> str | None:
+        path = best_of(self.folder)
+        return None if path is None else writer.log_model(load_weights(path))
+
+    def _try(self, writer: MlflowWriter, lost: list[str], what: str, part: Callable[[], str | None]) -> str | None:
+        """Do a part, `TRIES` times at most, then note in `lost` what is missing; raises where the store is away."""
+        for left in reversed(range(TRIES)):
+            try:
+                return part()
+            except Exception as error:
+                cause = f"{what}: {type(error).__name__}: {error}"
+                logger.warning("not logged: %s", cause)
+            writer.client.get_run(writer.parent_id)
+            if left:
+                time.sleep(RETRY_AFTER)
+        lost.append(cause[:LONGEST_CAUSE])
+        return None
 
 
 class ActorRecorder:

@@ -1,8 +1,9 @@
-"""What the recorder is told, in order: a trial begins, scalars and curves of updates, a trial ends."""
+"""What the recorder is told, in order: a trial begins, scalars and curves of updates, a trial ends; the sweep ends."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,4 +72,21 @@ class TrialOver:
     result: dict[str, Any]
 
 
-Message = TrialBegun | UpdateScalars | UpdateCurves | TrialOver
+@dataclass(frozen=True)
+class SweepOver:
+    """All trials have ended; the parent run gets what the sweep has as a whole, and an end state.
+
+    Args:
+        status: MLflow's: FINISHED, FAILED or KILLED.
+        files: paths that become artifacts. description: Markdown, the findings.
+        tables: artifact (`arms.json`) -> its rows, each column -> value.
+    """
+
+    status: str
+    files: tuple[str, ...] = ()
+    description: str = ""
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+
+TrialMessage = TrialBegun | UpdateScalars | UpdateCurves | TrialOver
+Message = TrialMessage | SweepOver

@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
 from sweeps.recording import names
 from sweeps.recording.arrays import CurveArchive, charted_rows, over_replicates
-from sweeps.recording.messages import Message, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
+from sweeps.recording.best_model import account, log_best_model
+from sweeps.recording.messages import TrialBegun, TrialMessage, TrialOver, UpdateCurves, UpdateScalars
+from sweeps.recording.weights import Weights
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,12 @@ CHARTED = 1e30
 """A loss by timestep above this has overflowed: it would flatten the chart and is left out (the npz has it)."""
 LOWEST = -40.0
 """log10 of the smallest norm that a chart shows: an exact 0 at -320 would flatten the rest."""
+
+ZERO_BY_DEFINITION = {"anchor_h": 0, "total_c": -1}
+"""Of a cell whose anchor is c: points that are 0 since h_T and c_T lie on no path to each other; charts lack them."""
+LONGEST_TAG = 8000
+"""Characters that MLflow keeps of a tag, the description being one."""
+CUT = "\n\n_Cut here: the report among the artifacts has all of it._"
 
 
 @dataclass
@@ -66,7 +76,7 @@ class MlflowWriter:
         self.parent_id = self._find(None) or self._parent()
         self._log_text(self.parent_id, "sweep.yaml", spec_yaml)
 
-    def write(self, message: Message) -> OpenRun | None:
+    def write(self, message: TrialMessage) -> OpenRun | None:
         """Write one message; the run that it ended, whose picture may now be drawn.
 
         What a worker sends of a trial that has ended (it was stopped at once) comes too late and is dropped.
@@ -91,6 +101,33 @@ class MlflowWriter:
         """Add a file to a run's artifacts."""
         self.client.log_artifact(run_id, str(path))
 
+    def log_model(self, weights: Weights) -> str:
+        """Log the best trial's network on its run, once; its address and account in Markdown."""
+        run_id = self.run_ids.get(weights.trial) or self._find(weights.trial)
+        if run_id is None:
+            raise LookupError(f"trial {weights.trial} has weights and no run")
+        uri = log_best_model(self.client, self.experiment_id, run_id, weights)
+        self._log(self.parent_id, [], [RunTag(names.BEST_TRIAL, str(weights.trial)), RunTag(names.BEST_MODEL, uri)])
+        return account(weights, uri)
+
+    def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Give the parent run a table, `arms.json`; one that is there is replaced."""
+        frame = pd.DataFrame([dict(row) for row in rows], dtype=object)
+        there = {file.path for file in self.client.list_artifacts(self.parent_id)}
+        if name in there:  # MLflow's own would add the rows once more
+            self._log_text(self.parent_id, name, frame.to_json(orient="split", index=False))
+        else:
+            self.client.log_table(self.parent_id, frame, name)
+
+    def describe(self, findings: str, below: str) -> None:
+        """Give the parent run its description: findings, cut to what fits above what must stand below them."""
+        text, below = findings.strip(), below.strip()
+        room = LONGEST_TAG - len(below) - len(CUT) - 2
+        if len(text) > room:
+            text = text[:room].rpartition("\n")[0] + CUT
+        if text or below:
+            self._log(self.parent_id, [], [RunTag(names.DESCRIPTION, f"{text}\n\n{below}".strip())])
+
     def close(self, status: str) -> None:
         """End the parent run, and any child that still runs, with MLflow's `status`."""
         for run in list(self.runs.values()):
@@ -102,7 +139,7 @@ class MlflowWriter:
         if found is not None:
             return str(found.experiment_id)
         location = None if artifact_folder is None else artifact_folder.resolve().as_uri()
-        tags = {names.SWEEP_ID: self.sweep_id, "mlflow.note.content": description, **names.EXPERIMENT_TAGS}
+        tags = {names.SWEEP_ID: self.sweep_id, names.DESCRIPTION: description, **names.EXPERIMENT_TAGS}
         return str(self.client.create_experiment(self.sweep_id, artifact_location=location, tags=tags))
 
     def _parent(self) -> str:
@@ -181,6 +218,8 @@ class MlflowWriter:
                     shown = name.removesuffix(top)
                     key = names.by_step(shown, when)
                     values_K = _log10(median_UK[row]) if "log10" in key else median_UK[row]
+                    if run.begun.state == "c" and shown in ZERO_BY_DEFINITION:
+                        values_K[ZERO_BY_DEFINITION[shown]] = np.nan
                     metrics += [
                         Metric(key, float(value), timestamp, step)
                         for step, value in enumerate(values_K)

@@ -52,6 +52,12 @@ MITIGATIONS = ("cell", "activation", "init", "bias_init", "clip", "depth")
 SWEEP_ID, TRIAL, BLOCK, CONFIG_HASH = "sweep_id", "trial", "block", "config_hash"
 VERDICT, VERDICT_INIT, OUTCOME, CAUSE, SEEDS = "verdict", "verdict_init", "outcome", "cause", "seeds"
 EXPLODED, WORKER = "exploded", "worker"
+STAGE, ARM, NUISANCE = "stage", "arm", "nuisance"
+"""Of a design: what a trial is for, its configuration in words, and the values that its block or stage drew."""
+BEST_TRIAL, BEST_MODEL = "best_trial", "best_model"
+"""Of the parent run: the trial whose network is logged, and the model's address."""
+DESCRIPTION = "mlflow.note.content"
+"""Of an experiment or a run: Markdown that its page shows."""
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """So that MLflow's page opens on training runs, not on its views for language models."""
 
@@ -96,3 +102,8 @@ def by_step(curve: str, when: str) -> str:
 
 # artifacts of a run
 CURVES_FILE, HEATMAP_FILE, SPEC_FILE, RESULT_FILE = "curves.npz", "heatmap.png", "trial.yaml", "result.json"
+MODEL = "model"
+"""The best trial's network: a logged model of its run."""
+
+# in a trial's folder
+WEIGHTS_FILE = "weights.npz"

@@ -41,7 +41,7 @@ UNITS = {"cross_entropy": "nats", "binary": "nats", "mse": "mean squared error"}
 """A task's objective -> the unit of its loss."""
 STYLES = (("-", "solid"), ("--", "dashed"), (":", "dotted"), ("-.", "dash-dot"))
 """Lines of the layers, from the top down; a network has at most four."""
-LEAVING = "a line leaves its panel below at a 0, above where it explodes"
+LEAVING = "a line leaves its panel below at a 0 (of G1: below 1e-323 too), above where it explodes"
 ABOVE = 6
 """Decades above the first probe's largest value where an axis of logs ends."""
 D_ENDS = (-24.0, 12.0)
@@ -94,7 +94,8 @@ def curves(
     _decades(panels[1, 1], arrays["updates"], by_layer, state, lag, anchor.shape[2])
     names = labels(arrays["updates"], measured(anchor))
     told: list[Line2D | Patch] = [
-        Line2D([], [], color=shade, linewidth=2.5, label=f"update {names[row]}") for row, shade in shades.items()
+        Line2D([], [], color=shade, linewidth=width, label=f"update {names[row]}")
+        for (row, shade), width in zip(shades.items(), widths(len(shades)), strict=True)
     ]
     if anchor.shape[1] > 1:
         told.append(Patch(color="0.8", label=f"range over {anchor.shape[1]} replicates"))
@@ -239,7 +240,7 @@ def frame_of_decades(axes: Axes, shown: Sequence[Array], last: float) -> None:
     axes.set_ylim(low - room, high + room)
     axes.set_xscale("symlog", linthresh=1)
     powers = [0.0, 1.0, *(10.0**power for power in range(1, 12) if 10.0**power <= last)]
-    powers += [last] * (last > 2 * powers[-1])
+    powers += [last] * (last >= 1.5 * powers[-1])
     axes.xaxis.set_major_locator(FixedLocator(powers))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value):,}"))
@@ -260,6 +261,11 @@ def decades_of(arrays: Arrays, name: str, lag: int) -> Array:
     return d_US
 
 
+def widths(probes: int) -> tuple[float, ...]:
+    """Of the lines of so many probes, at most three."""
+    return WIDTHS[len(WIDTHS) - probes :]
+
+
 def held(values: Array) -> Array:
     """Losses, without those that overflowed."""
     return np.where(np.abs(values) < LARGEST, values, np.nan)
@@ -270,8 +276,7 @@ def band(axes: Axes, shown_USK: Array, shades: Shades, style: str = "-") -> None
     around = spread(shown_USK)
     steps = np.arange(shown_USK.shape[2])
     marker = "o" if len(steps) == 1 else None
-    widths = WIDTHS[len(WIDTHS) - len(shades) :]
-    for row, (shade, width) in enumerate(zip(shades.values(), widths, strict=True)):
+    for row, (shade, width) in enumerate(zip(shades.values(), widths(len(shades)), strict=True)):
         axes.fill_between(steps, around.low_UK[row], around.high_UK[row], color=shade, alpha=0.15, linewidth=0)
         axes.plot(steps, around.middle_UK[row], color=shade, linestyle=style, linewidth=width, marker=marker)
     axes.margins(x=0.02)

@@ -116,8 +116,8 @@ def _handles(side: Side, hues: tuple[str, str]) -> list[Line2D]:
     )
     made = [Line2D([], [], color="none", label=text) for text in about]
     names = labels(side.arrays["updates"], measured(side.anchor_USK))
-    for row, hue in zip(side.ends, _shades(side, hues), strict=True):
-        made.append(Line2D([], [], color=hue, linewidth=2.5, label=f"update {names[row]}"))
+    for row, hue, width in zip(side.ends, _shades(side, hues), _widths(side), strict=True):
+        made.append(Line2D([], [], color=hue, linewidth=width, label=f"update {names[row]}"))
     if side.theory is not None:
         label = f"theory at update 0: {side.theory.label}"
         made.append(Line2D([], [], label=label, color=hues[1], **THEORY))
@@ -128,13 +128,16 @@ def _shades(side: Side, hues: tuple[str, str]) -> tuple[str, ...]:
     return hues[2 - len(side.ends) :]
 
 
+def _widths(side: Side) -> tuple[float, ...]:
+    return (WIDTHS[0], WIDTHS[-1])[2 - len(side.ends) :]
+
+
 def _lines(axes: Axes, shown_USK: Array, side: Side, hues: tuple[str, str]) -> None:
     """Median at the first and the last probe, and behind it the range over replicates."""
     around = spread(shown_USK)
     steps = np.arange(shown_USK.shape[2])
     marker = "o" if len(steps) == 1 else None
-    for row, hue in enumerate(_shades(side, hues)):
-        width = (WIDTHS[0], WIDTHS[-1])[row - len(side.ends)]
+    for row, (hue, width) in enumerate(zip(_shades(side, hues), _widths(side), strict=True)):
         axes.fill_between(steps, around.low_UK[row], around.high_UK[row], color=hue, alpha=0.18, linewidth=0)
         axes.plot(steps, around.middle_UK[row], color=hue, linewidth=width, marker=marker)
     axes.margins(x=0.02)

@@ -15,6 +15,8 @@ from sweeps.report.figures import Panel, save, small_multiples
 from sweeps.report.table import Row, markdown, observations, rows_of, verdicts_of
 from sweeps.store import Lab
 
+MOST = 24
+"""Panels of the picture."""
 TABLE_JSON, TABLE_MD, GRADIENTS_PNG = "table.json", "table.md", "gradients.png"
 
 
@@ -30,13 +32,19 @@ def write_summary(lab: Lab, sweep_id: str, lag: int, folder: Path) -> list[Path]
     said = "\n".join(f"- {line}" for line in observations(rows, lag))
     (folder / TABLE_MD).write_text(f"# Sweep {sweep_id}\n\n{said}\n\n{markdown(rows)}")
     files = [folder / TABLE_JSON, folder / TABLE_MD]
-    panels = [
-        _panel(row, TrialSpec.model_validate(trial.spec), lag, trial_folder(folder, trial.number) / CURVES_FILE)
+    shown = [
+        (row, TrialSpec.model_validate(trial.spec), path)
         for row, trial in zip(rows, trials, strict=True)
-        if (trial_folder(folder, trial.number) / CURVES_FILE).is_file()
+        if (path := trial_folder(folder, trial.number) / CURVES_FILE).is_file()
     ]
+    note = ""
+    if len(shown) > MOST:  # a design: one trial of each arm speaks for it
+        by_label = {row.label: (row, spec, path) for row, spec, path in reversed(shown)}
+        whole, shown = len(shown), sorted(by_label.values(), key=lambda part: part[0].trial)[:MOST]
+        note = f"; {len(shown)} of {whole} trials, the first of each label"
+    panels = [_panel(row, spec, lag, path) for row, spec, path in shown]
     if panels:
-        title = f"Sweep {sweep_id}: how much of the gradient is left, by lag and update"
+        title = f"Sweep {sweep_id}: how much of the gradient is left, by lag and update{note}"
         save(small_multiples(panels, title=title), folder / GRADIENTS_PNG)
         files.append(folder / GRADIENTS_PNG)
     return files

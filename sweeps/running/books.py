@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rnnlab.cells import CELLS
@@ -12,17 +15,23 @@ from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import load_task
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.seeding import replicate_seed, seed_of
+from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.recording import names
 from sweeps.recording.messages import TrialBegun, TrialOver
 from sweeps.recording.mlflow_writer import finals_of
 from sweeps.running.progress import SweepProgress, TrialProgress, Watcher, trial_label
+from sweeps.search.stages import Slot
 from sweeps.search.tell import MEANINGS
-from sweeps.space.dimensions import Picks
+from sweeps.space.dimensions import Picks, Value
 from sweeps.spec import SweepSpec
-from sweeps.store import Lab, ReplicateRecord, TrialResult
+from sweeps.store import Lab, ReplicateRecord, TrialRecord, TrialResult
 
 FEATURES = ("clip_coefficient", "verdict_by_r", "horizon_by_r", "fit", "power", "signals")
 """Fields of a replicate's result without a column of their own: the lab database keeps them as features."""
+OUTCOMES = {"complete": Outcome.FINISHED, "pruned": Outcome.PRUNED, "failed": Outcome.FAILED}
+"""Outcome of a trial that has ended, by its state in the lab database."""
+IN_LABELS = {*names.MITIGATIONS, "optimiser"}
+"""Dimensions that `trial_label` names."""
 
 
 class Books:
@@ -30,10 +39,11 @@ class Books:
 
     Args:
         sweep_id: whose. spec: the sweep. lab: the lab database, its lease held.
-        recorder: handle of the recorder actor. watcher: who is shown the progress.
+        recorder: handle of the recorder actor. watcher: who is shown the progress. folder: the sweep's.
     """
 
-    def __init__(self, sweep_id: str, spec: SweepSpec, lab: Lab, recorder: Any, watcher: Watcher) -> None:
+    def __init__(self, sweep_id: str, spec: SweepSpec, lab: Lab, recorder: Any, watcher: Watcher, folder: Path) -> None:
+        self.folder = folder
         self.sweep_id, self.spec, self.lab, self.recorder, self.watcher = (
             sweep_id,
             spec,
@@ -48,13 +58,24 @@ class Books:
         """Training is over and the end is being recorded."""
         self._lags: dict[str, int] = {}
 
+    def take_over(self, trials: Sequence[TrialRecord]) -> None:
+        """Trials of an earlier driver, as rows of the progress; those that have not ended wait to be begun again."""
+        for trial in trials:
+            if trial.state in OUTCOMES:
+                spec = TrialSpec.model_validate(trial.spec)
+                row = TrialProgress(trial.number, trial.label, spec, spec.budget.updates, trial.updates)
+                row.outcome, row.cause, row.worker = OUTCOMES[trial.state], trial.cause, trial.worker or ""
+                shown = ("score", "verdict", "verdict_init", "decades", "exploded")
+                row.result = None if trial.score is None else {name: getattr(trial, name) for name in shown}
+                self.progress.trials[trial.number] = row
+
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
         """Trial `number` is about to start."""
         seed = seed_of("block", trial.seed, trial.block)
         label = trial_label(trial, picks)
         slot = self.spec.stages.slot(number)
         self.lab.add_block(self.sweep_id, trial.block, seed, self.spec.stages.nuisance(slot))
-        self.lab.start_trial(
+        started = self.lab.start_trial(
             self.sweep_id,
             number,
             block=trial.block,
@@ -63,9 +84,9 @@ class Books:
             params=picks,
             spec=trial.model_dump(mode="json"),
             tune_trial_id=tune_id,
-        )
+        ).started_at
         self.progress.trials[number] = TrialProgress(number, label, trial, trial.budget.updates)
-        self.recorder.put.remote(self._begun(number, label, picks, trial))
+        self.recorder.put.remote(self._begun(slot, started, label, picks, trial))
         self.watcher.changed(self.progress)
 
     def report(self, number: int, result: dict[str, Any]) -> None:
@@ -86,6 +107,9 @@ class Books:
         row.outcome, row.cause = self._outcome(row, result, error)
         if row.outcome is Outcome.FAILED:
             self.lab.event(self.sweep_id, "trial_failed", f"trial {number}: {row.cause}", trial=number)
+        if result is not None and "weights_lost" in result:
+            said = f"trial {number}: its weights are not kept ({result['weights_lost']})"
+            self.lab.event(self.sweep_id, "weights_lost", said, trial=number)
         self._close(row)
         self.watcher.changed(self.progress)
         return row.outcome, row.result["score"] if row.result else None
@@ -137,28 +161,49 @@ class Books:
             result or {},
         )
         self.recorder.put.remote(over)
+        if row.outcome is not Outcome.INTERRUPTED:
+            (trial_folder(self.folder, row.number) / CHECKPOINT_FILE).unlink(missing_ok=True)
 
-    def _begun(self, number: int, label: str, picks: Picks, trial: TrialSpec) -> TrialBegun:
+    def _begun(self, slot: Slot, started: datetime, label: str, picks: Picks, trial: TrialSpec) -> TrialBegun:
         seeds = [replicate_seed(trial.seed, trial.block, r) for r in range(trial.replicates)]
         task_key = trial.task.model_dump_json()
         if task_key not in self._lags:
             self._lags[task_key] = load_task(trial).lag
+        purpose = self._purpose(slot, label, picks)
+        block = f", block {slot.block}" if purpose else ""
         return TrialBegun(
-            trial=number,
-            name=f"{number:03} {label}",
-            started_ms=int(time.time() * 1000),
+            trial=slot.number,
+            name=f"{slot.number:03} {label}{block}",
+            # of the first attempt: a point that is sent again after a restart is then the same point
+            started_ms=int(started.timestamp() * 1000),
             params=params_of(trial),
             tags={
                 names.CONFIG_HASH: trial.config_hash,
                 names.BLOCK: str(trial.block),
                 names.SEEDS: ",".join(map(str, seeds)),
                 names.OUTCOME: Outcome.RUNNING.value,
+                **purpose,
             },
             spec_yaml=trial.to_yaml(),
             state=choose(CELLS, trial.model.cell.kind).load().anchor_state,
             depth=trial.model.depth,
             lag=self._lags[task_key],
         )
+
+    def _purpose(self, slot: Slot, label: str, picks: Picks) -> dict[str, str]:
+        """Tags of a design's trial: its stage, its arm in words, and the nuisance values."""
+        if not self.spec.stages.designed:
+            return {}
+        shown = [d.name for d in self.spec.parsed_space.dimensions if d.name in picks]
+        varied = {d.name for d in self.spec.parsed_space.dimensions if d.grid is None} | {*self.spec.search.nuisance}
+        others = [f"{name} {picks[name]}" for name in shown if name not in {*IN_LABELS, *varied}]
+        drawn = ", ".join(f"{name} {_short(picks[name])}" for name in shown if name in varied)
+        tags = {names.STAGE: slot.stage, names.ARM: ", ".join([label, *others])}
+        return tags | ({names.NUISANCE: drawn} if drawn else {})
+
+
+def _short(value: Value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def params_of(trial: TrialSpec) -> dict[str, Any]:

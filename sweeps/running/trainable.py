@@ -14,11 +14,14 @@ import ray
 import torch
 from ray import tune
 
+from rnnlab.errors import DataError
 from rnnlab.spec import TrialSpec
+from rnnlab.training.checkpoint import restore, save
 from rnnlab.training.loop import Trainer
 from rnnlab.training.outcome import HIGHEST
-from sweeps.home import ERROR_FILE, STOP_FILE, trial_folder
+from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, STOP_FILE, trial_folder
 from sweeps.recording.actor import ActorRecorder, actor_name
+from sweeps.recording.weights import keep
 
 LOOK_EVERY = 0.25
 """Seconds between two looks for the stop file."""
@@ -78,14 +81,43 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def _advance(self) -> dict[str, Any]:
         if self.trainer is None:
             spec = TrialSpec.model_validate_json(self._config["spec"])
-            self.trainer = Trainer(spec, self.recorder, StopFile(Path(self._config["folder"])))
+            self.trainer = self._resumed(spec) if self._checkpoint.exists() else self._new(spec)
         result = self.trainer.advance()
         # before the result: a pruner may end the trial on it, and what comes after the end is not recorded
         self.recorder.flush()
+        # after that: a checkpoint counts only where what was recorded before it cannot be lost
+        save(self.trainer, self._checkpoint)
         return {
+            **(self._keep_weights() if result.done else {}),
             "score": result.score,
             "updates": result.updates,
             "done": result.done,
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "trial_result": json.dumps(result.as_dict()),  # Tune would flatten a mapping
         }
+
+    def _new(self, spec: TrialSpec) -> Trainer:
+        return Trainer(spec, self.recorder, StopFile(Path(self._config["folder"])))
+
+    def _resumed(self, spec: TrialSpec) -> Trainer:
+        """The trial where its checkpoint left it; from its beginning where that is spoilt, which costs time alone."""
+        trainer = self._new(spec)
+        try:
+            restore(trainer, self._checkpoint)
+        except DataError:
+            self._checkpoint.unlink()
+            return self._new(spec)
+        return trainer
+
+    @property
+    def _checkpoint(self) -> Path:
+        return trial_folder(Path(self._config["folder"]), self._config["number"]) / CHECKPOINT_FILE
+
+    def _keep_weights(self) -> dict[str, str]:
+        """Keep the trained weights, from which the sweep's best model is made; what hindered it, if anything."""
+        assert self.trainer is not None
+        try:
+            keep(self.trainer, self._config["number"], Path(self._config["folder"]))
+        except Exception as error:  # weights are an extra: a full disk must not cost the result
+            return {"weights_lost": f"{type(error).__name__}: {error}"}
+        return {}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from rnnlab.choices import choose
 from sweeps.search import PRUNERS
+from sweeps.search.searcher import Past
 from sweeps.spec import SweepSpec
 
 
@@ -29,8 +33,26 @@ def asha(updates: int, reduction: float = 3, grace: int | None = None) -> TrialS
     )
 
 
-def scheduler_for(spec: SweepSpec) -> TrialScheduler:
-    """The scheduler that the spec's pruner names."""
+@dataclass(frozen=True)
+class Earlier:
+    """A trial of an earlier driver, as far as a scheduler reads one."""
+
+    trial_id: str
+
+
+def scheduler_for(spec: SweepSpec, past: Sequence[Past] = ()) -> TrialScheduler:
+    """The scheduler that the spec's pruner names.
+
+    Args:
+        past: trials of an earlier driver, whose reports it hears first: a new one would start with empty rungs.
+    """
     pruner = spec.search.pruner
     scheduler: TrialScheduler = choose(PRUNERS, pruner.kind).load()(spec.budget.updates, **pruner.options)
+    if isinstance(scheduler, FIFOScheduler) and not isinstance(scheduler, ASHAScheduler):
+        return scheduler
+    for one in past:
+        trial = Earlier(f"earlier-{one.number}")
+        scheduler.on_trial_add(None, trial)
+        for update, score in one.reports:
+            scheduler.on_trial_result(None, trial, {"updates": update, "score": score})
     return scheduler

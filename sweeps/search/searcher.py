@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import optuna
@@ -30,6 +33,23 @@ class Ledger(Protocol):
         """A trial ended; its outcome and score."""
 
 
+@dataclass(frozen=True)
+class Past:
+    """A trial of an earlier driver.
+
+    Args:
+        number: of the trial. picks: its point. reports: (update, score) as told, ascending.
+        outcome: how it ended; None where it did not, or was interrupted: then it goes on.
+        score: its last.
+    """
+
+    number: int
+    picks: Picks
+    reports: tuple[tuple[int, float], ...] = ()
+    outcome: Outcome | None = None
+    score: float | None = None
+
+
 class AskTell(Searcher):  # type: ignore[misc]
     """Asks Optuna for one configuration after another and tells it how each ended.
 
@@ -40,9 +60,11 @@ class AskTell(Searcher):  # type: ignore[misc]
         spec: the sweep.
         ledger: who keeps the books.
         asking: asked before every trial; once it says False, no more are started.
+        past: every trial of an earlier driver, in number order: those that ended are told again, and those that did
+            not are started first.
     """
 
-    def __init__(self, spec: SweepSpec, ledger: Ledger, asking: Any) -> None:
+    def __init__(self, spec: SweepSpec, ledger: Ledger, asking: Any, past: Sequence[Past] = ()) -> None:
         super().__init__(metric="score", mode="min")
         self.spec, self.ledger, self.asking = spec, ledger, asking
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -53,29 +75,58 @@ class AskTell(Searcher):  # type: ignore[misc]
         self._reported: dict[int, int] = {}
         self._picks: dict[int, Picks] = {}
         self._told: dict[int, Told] = {}
+        self._again: deque[int] = deque()
+        for one in past:
+            self._remember(one)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        number = len(self.numbers)
-        stages, space = self.spec.stages, self.spec.parsed_space
-        if number >= stages.total or not self.asking():
+        if not self.asking():
             return Searcher.FINISHED  # type: ignore[no-any-return]
-        slot = stages.slot(number)
-        waits_for = stages.waits_for(slot)
-        if any(before not in self._told for before in waits_for):
-            return None  # Tune asks again later
-        fixed = stages.point(slot, [self._told[before] for before in waits_for])
-        # arms that are refined each have a study of their own: TPE would learn one arm's rates from another's
-        study = self.study(str(slot.place) if slot.stage == "refine" else slot.stage)
-        study.sampler = sampler_for(self.spec.search, number)
-        if slot.stage in ("screen", "confirm"):
-            study.enqueue_trial(named_by_key(space, fixed))
-        live = study.ask()
-        picks = suggest(live, space, fixed if slot.stage == "refine" else None)
+        if self._again:
+            number = self._again.popleft()
+        elif len(self._picks) >= self.spec.trials:
+            return Searcher.FINISHED  # type: ignore[no-any-return]
+        else:
+            number = len(self._picks)
+            if any(before not in self._told for before in self._waits_for(number)):
+                return None  # Tune asks again later
+            self._ask(number)
+        picks = self._picks[number]
         trial = self.spec.trial(number, picks)
-        self.numbers[trial_id], self._picks[number] = number, picks
-        self._live[number] = study, live
+        self.numbers[trial_id] = number
         self.ledger.begin(number, trial_id, picks, trial)
         return {"number": number, "spec": trial.model_dump_json()}
+
+    def _ask(self, number: int, known: Picks | None = None) -> None:
+        """Ask Optuna for trial `number`; one whose picks are known gets these."""
+        stages, space = self.spec.stages, self.spec.parsed_space
+        slot = stages.slot(number)
+        fixed = stages.point(slot, [self._told[before] for before in self._waits_for(number)])
+        # arms that are refined each have a study of their own: TPE would learn one arm's rates from another's
+        study = self.study(str(slot.place) if slot.stage == "refine" else slot.stage)
+        study.sampler = sampler_for(self.spec.search, number) if known is None else optuna.samplers.RandomSampler(0)
+        if known is not None or slot.stage in ("screen", "confirm"):
+            study.enqueue_trial(named_by_key(space, known or fixed))
+        live = study.ask()
+        self._picks[number] = suggest(live, space, fixed if slot.stage == "refine" else None)
+        self._live[number] = study, live
+
+    def _remember(self, one: Past) -> None:
+        """Rebuild what Optuna knew of an earlier driver's trial."""
+        self._ask(one.number, one.picks)
+        study, live = self._live[one.number]
+        for update, score in one.reports:
+            live.report(score, update)
+            self._reported[one.number] = update
+        if one.outcome is None:
+            self._again.append(one.number)
+            return
+        del self._live[one.number]
+        tell(study, live.number, one.outcome, one.score)
+        self._told[one.number] = Told(one.number, one.picks, value_of(one.outcome, one.score))
+
+    def _waits_for(self, number: int) -> range:
+        return self.spec.stages.waits_for(self.spec.stages.slot(number))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         number = self.numbers[trial_id]
@@ -103,8 +154,8 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     @property
     def unfinished(self) -> list[int]:
-        """Numbers of trials that were asked and not yet told."""
-        return sorted(self._live)
+        """Numbers of trials that were started and not yet told."""
+        return sorted(set(self._live) - set(self._again))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is rebuilt from the lab database."""

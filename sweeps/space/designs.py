@@ -21,6 +21,8 @@ from sweeps.space.space import Space
 
 CANDIDATES = 4000
 """Configurations that a fraction is chosen among; of a larger space, so many are drawn."""
+FEW = 5
+"""Levels of a number up to which each has an effect of its own; of more, one slope is estimated."""
 RIDGE = 1e-6
 """Added to the information matrix of the fraction that an exchange starts from, which may be singular."""
 
@@ -69,11 +71,17 @@ def arms_of(space: Space, nuisance: Collection[str], size: int, seed: int) -> li
 
 
 def effects(arms: list[Picks]) -> NDArray[np.float64]:
-    """1 and, for each level of each dimension but its first, +1 there, -1 at the first level, 0 elsewhere; (N, P)."""
+    """Columns of main effects, (N, P): 1; for each level of a dimension but its first, +1 there, -1 at the first level,
+    0 elsewhere; of numbers with more than `FEW` levels, one column from -1 to 1."""
     columns = [np.ones(len(arms))]
     for name in sorted({name for arm in arms for name in arm}):
         values = [arm.get(name) for arm in arms]
+        numbers = [value for value in values if isinstance(value, int | float)]
         levels = sorted({value for value in values if value is not None}, key=str)
+        if len(levels) > FEW and len(numbers) == len(arms):
+            middle, reach = (max(numbers) + min(numbers)) / 2, (max(numbers) - min(numbers)) / 2
+            columns.append((np.array(numbers) - middle) / reach)
+            continue
         for level in levels[1:]:
             columns.append(
                 np.array([1.0 if value == level else -1.0 if value == levels[0] else 0.0 for value in values])
@@ -87,7 +95,7 @@ def exchange(x_NP: NDArray[np.float64], size: int, draw: random.Random) -> list[
     while True:
         inverse_PP = np.linalg.inv(x_NP[chosen].T @ x_NP[chosen] + RIDGE * np.eye(x_NP.shape[1]))
         covariance_SN = x_NP[chosen] @ inverse_PP @ x_NP.T
-        all_N = np.einsum("np,pq,nq->n", x_NP, inverse_PP, x_NP)
+        all_N = ((x_NP @ inverse_PP) * x_NP).sum(1)
         mine_S = all_N[chosen]
         # growth of the determinant where row s gives its place to row n (Fedorov 1972)
         growth_SN = all_N - mine_S[:, None] - (mine_S[:, None] * all_N - covariance_SN**2)

@@ -20,6 +20,7 @@ from sweeps.store.records import (
     ReplicateRecord,
     SweepRecord,
     SweepStatus,
+    TrialRecord,
     TrialResult,
     TrialState,
 )
@@ -196,8 +197,8 @@ class Lab(Queries):
         params: Mapping[str, Any],
         spec: Mapping[str, Any],
         tune_trial_id: str | None = None,
-    ) -> None:
-        """Starts a trial, or starts an unfinished one again: running, without a result, its reports kept.
+    ) -> TrialRecord:
+        """Starts a trial, or starts an unfinished one again: running, without a result, its reports and its start kept.
 
         Raises:
             ValueError: its block was not added, or the trial is complete or pruned.
@@ -218,6 +219,7 @@ class Lab(Queries):
             row.state, row.tune_trial_id, row.ended_at = "running", tune_trial_id, None
             session.flush()
             _forget_replicates(session, sweep_id, number)
+            return record(TrialRecord, row)
 
     def report(self, sweep_id: str, number: int, update: int, score: float) -> None:
         """Keeps a score that a trial told at an update; told again, the last one counts."""

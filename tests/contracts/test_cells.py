@@ -121,6 +121,26 @@ class TestCell:
                 results.append({str(i): t for i, t in enumerate([h_TSBH.detach(), *found])})
             same(*results, **CLOSE)
 
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+    def test_fast_with_a_probe_is_the_loop(self, cell: Cell, dtype: torch.dtype) -> None:
+        # float64: a few dozen roundings; float32 rounds at 6e-8, values and sums of order 10 to 100
+        close = CLOSE if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
+        for shape in SHAPES:
+            case = Case(cell, shape, dtype)
+            results = []
+            for fast in (True, False):
+                weights = Weights(*(w.detach().clone().requires_grad_() for w in case.weights))
+                x = case.x_TSBI.detach().clone().requires_grad_()
+                probe = x.new_zeros(case.size).requires_grad_()
+                crooked = x.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+                run = cell.fast(weights, crooked, probe) if fast else loop(cell, weights, x, {"h": probe})["h"]
+                loss = ((run + run.square()) * case.mix["h"]).sum()
+                named = {"x": x, "probe": probe, **weights._asdict()}
+                found = torch.autograd.grad(loss, list(named.values()))
+                results.append({"h": run.detach(), **dict(zip(named, found, strict=True))})
+            assert results[0]["probe"].abs().amax((1, 2, 3)).min() > 0
+            same(*results, **close)
+
     def test_inputs_without_a_gradient_and_probes_of_one_state(self, cell: Cell) -> None:
         case = Case(cell)
         whole = case.slow()

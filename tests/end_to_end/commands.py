@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,15 @@ def rnnlab(*words: str, home: Path | None = None, cwd: Path | None = None, timeo
         timeout=timeout,
     )
     return Ran(home or Path(), done.returncode, done.stdout, done.stderr)
+
+
+def once(factory: pytest.TempPathFactory, name: str, *words: str) -> Ran:
+    """Run a command in a home of its own, once for all processes that share these tests."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    root = factory.getbasetemp() if alone else factory.getbasetemp().parent
+    kept = root / f"{name}.pkl"
+    with FileLock(root / f"{name}.lock"):
+        if not kept.is_file():
+            kept.write_bytes(pickle.dumps(rnnlab(*words, home=root / name / "home", timeout=400)))
+        ran: Ran = pickle.loads(kept.read_bytes())
+    return ran

@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-
 import pytest
-from commands import Ran, rnnlab
-from filelock import FileLock
-
-
-def once(factory: pytest.TempPathFactory, name: str, *words: str) -> Ran:
-    """Run a command in a home of its own, once for all processes that share these tests."""
-    alone = "PYTEST_XDIST_WORKER" not in os.environ
-    root = factory.getbasetemp() if alone else factory.getbasetemp().parent
-    kept = root / f"{name}.pkl"
-    with FileLock(root / f"{name}.lock"):
-        if not kept.is_file():
-            kept.write_bytes(pickle.dumps(rnnlab(*words, home=root / name / "home", timeout=400)))
-        ran: Ran = pickle.loads(kept.read_bytes())
-    return ran
+from commands import Ran, once
 
 
 @pytest.fixture(scope="session")

@@ -152,6 +152,30 @@ class TestParameters:
             Network(network.cell, 3, 8, 2, 4, network.theta.data[:, 1:])
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_probes_on_the_fast_path_are_those_of_all_states(cell: str, lanes: int) -> None:
+    spec = ModelSpec.model_validate({"cell": cell, "hidden": 8, "depth": 2})
+    network = build(spec, 3, None, 12, list(range(lanes))).double()
+    x = noise(12, 1, 5, 3).double()
+    mix = noise(12, lanes, 5, 8).double()
+    results = []
+    for fast in (True, False):
+        probes = [x.new_zeros(12, lanes, 5, 8).requires_grad_() for _ in range(2)]
+        if fast:
+            h = network.top(x, None, probes)
+        else:
+            h = network.states(x, None, [{"h": probe} for probe in probes])[-1]["h"]
+        found = torch.autograd.grad((h.square() * mix).sum(), [network.theta, *probes])
+        results.append([h.detach(), *found])
+    # layers are told apart, and the lower one is reached through the upper
+    assert not torch.allclose(results[0][2], results[0][3])
+    for left, right in zip(*results, strict=True):
+        assert left.abs().max() > 0
+        # float64 rounds at 1e-16
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-12)
+
+
 class TestGradientCurve:
     @pytest.mark.parametrize("kind", MODULES)
     def test_a_module_its_network_and_batch_first_agree(self, kind: str) -> None:

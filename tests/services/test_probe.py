@@ -109,7 +109,7 @@ def interrupted(place: Path, *words: str, pauses: list[float]) -> tuple[int, str
     seen = ""
     try:
         while not re.search(r" [1-9]\d*/90000", seen):
-            assert select.select([ours], [], [], 60)[0], "the training did not get going"
+            assert select.select([ours], [], [], 240)[0], "the training did not get going"
             seen += os.read(ours, 4096).decode(errors="replace")
         for pause in pauses:
             time.sleep(pause)
@@ -117,7 +117,7 @@ def interrupted(place: Path, *words: str, pauses: list[float]) -> tuple[int, str
         reader = threading.Thread(target=lambda: rest.append(_drained(ours)))
         rest: list[str] = []
         reader.start()
-        out, _ = child.communicate(timeout=60)
+        out, _ = child.communicate(timeout=240)
         reader.join(60)
     finally:
         if child.poll() is None:

@@ -163,7 +163,7 @@ def told(sweep_of: Callable[..., SweepSpec], tmp_path_factory: pytest.TempPathFa
             messages: list[Message] = []
             wire = Wire(messages.append)
             sweep_id = lab.create_sweep(spec.name, {}, spec.content_hash).id
-            books = Books(sweep_id, spec, lab, wire, NoWatcher())
+            books = Books(sweep_id, spec, lab, wire, NoWatcher(), tmp_path_factory.mktemp("sweep"))
             trials = []
             for number, picks in enumerate(points):
                 trial = spec.trial(number, picks)

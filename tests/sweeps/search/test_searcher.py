@@ -239,3 +239,57 @@ def test_nobody_is_warned(sweep_of: Sweeps, search: dict[str, Any]) -> None:
         warnings.simplefilter("always")
         run(searcher(sweep_of(space_of(search), search=search)))
     assert [str(warning.message) for warning in seen] == []
+
+
+DESIGN: dict[str, Any] = {
+    "design": "screen+refine", "blocks": 2, "trials": 3, "winners": 1, "confirm": 2, "nuisance": ["lr"],
+}  # fmt: skip
+
+
+def test_a_design_asks_stage_by_stage_and_tunes_each_arm_by_itself(sweep_of: Sweeps) -> None:
+    spec = sweep_of({"cell": ["rnn", "lstm", "gru"], "lr": SPACE["lr"]}, search=DESIGN)
+    ask_tell = searcher(spec)
+    # the second of a pair is asked before the first has ended, as two workers do
+    waiting: list[str] = []
+    asked: list[Picks] = []
+    waited = 0
+    while True:
+        tune_id = f"t{len(asked)}"
+        config = ask_tell.suggest(tune_id)
+        if config == Searcher.FINISHED:
+            break
+        if config is None:
+            waited += 1
+            assert waiting, "nobody runs, and nobody may start"
+        else:
+            asked.append(ask_tell.ledger.begun[len(asked)][1])  # type: ignore[attr-defined]
+            waiting.append(tune_id)
+        if len(waiting) == 2 or config is None:
+            first = waiting.pop(0)
+            picks = ask_tell.ledger.begun[ask_tell.numbers[first]][1]  # type: ignore[attr-defined]
+            ask_tell.on_trial_complete(first, finished(quality({**picks, "depth": 2}) - 2 * (picks["cell"] == "gru")))
+    for tune_id in waiting:
+        ask_tell.on_trial_complete(tune_id, finished(0.0))
+    assert waited
+    cells = [picks["cell"] for picks in asked]
+    assert sorted(cells[:6]) == sorted(["rnn", "lstm", "gru"] * 2)
+    assert cells[6:] == ["rnn", "gru"] * 5  # the baseline and the winner: three rounds of tuning, two to confirm
+    assert len({picks["lr"] for picks in asked[6:12]}) == 6
+    confirmed = {picks["cell"]: picks["lr"] for picks in asked[12:]}
+    for cell, lr in confirmed.items():
+        tried = [picks for picks in asked[6:12] if picks["cell"] == cell]
+        assert lr == min(tried, key=lambda picks: quality({**picks, "depth": 2}))["lr"]
+    studies = ask_tell.studies
+    assert set(studies) == {"screen", "0", "1", "confirm"}
+    assert [len(studies[name].trials) for name in ("screen", "0", "1", "confirm")] == [6, 3, 3, 4]
+    assert all(trial.state is TrialState.COMPLETE for study in studies.values() for trial in study.trials)
+    assert all(set(trial.params) == {"lr"} for trial in studies["0"].trials)
+
+
+def test_what_a_block_draws_is_told_to_all_its_arms(sweep_of: Sweeps) -> None:
+    spec = sweep_of(
+        {"cell": ["rnn", "lstm"], "lr": SPACE["lr"]}, search={"design": "screen", "blocks": 3, "nuisance": ["lr"]}
+    )
+    asked = run(searcher(spec), lambda picks: 0.0)
+    assert [asked[number]["lr"] for number in (0, 2, 4)] == [asked[number]["lr"] for number in (1, 3, 5)]
+    assert {picks["cell"] for picks in asked[:2]} == {"rnn", "lstm"}

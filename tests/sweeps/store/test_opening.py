@@ -65,6 +65,33 @@ def test_every_migration_can_be_undone(lab: Lab) -> None:
         command.upgrade(config_on(connection), "head")
 
 
+def test_what_an_older_rnnlab_wrote_is_kept(url: str) -> None:
+    from alembic import command
+
+    engine = open_engine(url)
+    now = "2026-01-02 03:04:05+00:00"
+    with engine.execution_options(**WRITES).begin() as connection:
+        command.upgrade(config_on(connection), "0001")
+        for statement in (
+            "INSERT INTO sweeps (id, name, status, spec, spec_hash, created_at, stop_requested) "
+            f"VALUES ('first', 'first', 'finished', '{{}}', 'abc', '{now}', false)",
+            "INSERT INTO blocks (sweep_id, number, seed, nuisance) VALUES ('first', 0, 7, '{}')",
+            "INSERT INTO trials (sweep_id, number, block, config_hash, label, params, spec, state, score, exploded, "
+            "solved, healthy, started_at, updates) VALUES ('first', 0, 0, 'abc', 'rnn tanh', '{}', '{}', 'complete', "
+            f"-0.5, 0, 1, 1, '{now}', 300)",
+            'INSERT INTO replicates (sweep_id, trial, number, seed, outcome, "update", score, solved, underflow, mixed, '
+            "exploded, spikes, features) VALUES ('first', 0, 0, 9, 'finished', 300, -0.5, true, false, false, false, 0, "
+            "'{\"clip_coefficient\": 0.5}')",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    with Lab.open(url) as lab:
+        (trial,) = lab.trials("first")
+        (replicate,) = lab.replicates("first")
+    assert (trial.score, trial.worker, trial.updates) == (-0.5, None, 300)
+    assert (replicate.solved, replicate.solved_at, replicate.features) == (True, None, {"clip_coefficient": 0.5})
+
+
 def test_a_new_revision_is_written_from_the_difference(tmp_path: Path) -> None:
     folder = tmp_path / "100% migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__", "0*.py"))

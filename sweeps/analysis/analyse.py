@@ -1,0 +1,85 @@
+"""Everything that is said of a sweep, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweeps.analysis.arms import arms, sensitivity
+from sweeps.analysis.data import SweepData, data_of, lag_of
+from sweeps.analysis.effects import contrasts
+from sweeps.analysis.findings import CELLS, ENOUGH, Told, findings_of
+from sweeps.analysis.health import crosses
+from sweeps.analysis.importance import importances
+from sweeps.analysis.interactions import interactions
+from sweeps.analysis.results import Analysis
+from sweeps.analysis.signals import aucs
+from sweeps.spec import SweepSpec
+from sweeps.store import Lab, ReplicateRecord, TrialRecord
+
+
+def analyse_sweep(lab: Lab, sweep_id: str, lag: int | None = None) -> tuple[Analysis, SweepData]:
+    """The analysis of a sweep in the lab database, as far as it is.
+
+    Args:
+        lag: of the task, in steps; None: read from the task itself, whose data is loaded for it.
+
+    Raises:
+        SpecError: no such sweep.
+    """
+    spec = SweepSpec.model_validate(lab.sweep(sweep_id).spec)
+    trials, replicates = lab.trials(sweep_id), lab.replicates(sweep_id)
+    data = data_of(sweep_id, spec, trials, replicates, lag_of(spec) if lag is None else lag)
+    return analyse(data, trials, replicates), data
+
+
+def analyse(data: SweepData, trials: Sequence[TrialRecord], replicates: Sequence[ReplicateRecord]) -> Analysis:
+    """The analysis of a sweep from its table and its records."""
+    units = data.paired["unit"].nunique()
+    unit = "seed" if data.by_replicate else "block"
+    of_arms, of_levels, across = arms(data), contrasts(data), interactions(data)
+    health, signals = crosses(data), aucs(data)
+    kinds = set(data.frame["cell"]) if "cell" in data.frame else {str(data.spec.model.get("cell", "rnn"))}
+    told = Told(data.lag, unit, CELLS.get(kinds.pop(), "network") if len(kinds) == 1 else "network")
+    return Analysis(
+        sweep_id=data.sweep_id,
+        units=units,
+        unit=unit,
+        trials=data.ended,
+        axes={axis: data.levels(axis) for axis in data.axes},
+        arms=of_arms,
+        contrasts=of_levels,
+        interactions=across,
+        health=health,
+        signals=signals,
+        importance=importances(data.spec, trials, replicates),
+        findings=findings_of(of_levels, across, health, signals, of_arms, told),
+        sensitivity=sensitivity(data),
+        caveats=_caveats(data, units, unit),
+    )
+
+
+def _caveats(data: SweepData, units: int, unit: str) -> list[str]:
+    said = []
+    missing = data.spec.trials - data.ended.get("complete", 0)
+    if missing:
+        shown = ", ".join(f"{count} {state}" for state, count in sorted(data.ended.items()) if state != "complete")
+        said.append(
+            f"{data.ended.get('complete', 0)} of {data.spec.trials} trials have used their budget"
+            f"{f' ({shown})' if shown else ''}; what is said rests on these alone."
+        )
+    if len(data.adaptive):
+        said.append(
+            f"{data.adaptive['trial'].nunique()} trials were picked by looking at scores; they are marked "
+            "adaptive, and no interval of a difference and no p-value comes from them."
+        )
+    if 0 < units < ENOUGH:
+        said.append(
+            f"{units} {unit}s: by signs alone no p below {2 * 0.5**units:.2g} is possible; read the intervals, or run "
+            "more blocks."
+        )
+    if data.spec.search.pruner.kind != "none":
+        said.append(
+            f"The pruner {data.spec.search.pruner.kind} ended trials early; these are not among the replicates, which "
+            "favours what learns fast."
+        )
+    return said
