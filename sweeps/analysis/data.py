@@ -8,7 +8,7 @@ unit: what is paired and resampled: the block; `block.replicate` in a screen who
 label: the trial's readable name.
 one column for each axis: its level as text, `-` where its condition does not hold.
 one for each nuisance value, as `lr`: a number or text.
-outcome, verdict, verdict_init: text.
+outcome, cause, verdict, verdict_init: text; cause is None unless it diverged.
 healthy, healthy_init, vanished, vanished_init, exploded, diverged, solved: true or false, the first and the third by
     the last probe; healthy only where nothing exploded; exploded also where the last verdict is exploding.
 score, test_score, accuracy: numbers, NaN where unknown.
@@ -162,8 +162,8 @@ def columns_of(spec: SweepSpec) -> list[str]:
     """Names of the table's columns."""
     return [
         "trial", "replicate", "block", "stage", "unit", "label", *axis_names(spec), *nuisance_names(spec),
-        "outcome", "verdict", "verdict_init", "healthy", "healthy_init", "vanished", "vanished_init", "exploded",
-        "diverged", "solved", "score", "test_score", "accuracy", "decades", "decades_init", "slope", "hump",
+        "outcome", "cause", "verdict", "verdict_init", "healthy", "healthy_init", "vanished", "vanished_init",
+        "exploded", "diverged", "solved", "score", "test_score", "accuracy", "decades", "decades_init", "slope", "hump",
         "healthy_share", "clip_rate", "spikes", "solved_at", "updates", "cpu_seconds",
         *(f"healthy_r{r:g}" for r in SENSITIVITY),
         *(f"{signal}_{percent}" for percent in AT for signal in SIGNALS),
@@ -191,6 +191,7 @@ def _row(spec: SweepSpec, trial: TrialRecord, one: ReplicateRecord) -> dict[str,
     exploded = one.exploded or one.verdict == "exploding"
     row |= {
         "outcome": one.outcome,
+        "cause": one.cause,
         "verdict": one.verdict,
         "verdict_init": one.verdict_init,
         "healthy": one.verdict == "healthy" and not exploded,

@@ -84,8 +84,8 @@ class Contrast(Result):
     """Pairs of units."""
     at_level: float
     at_baseline: float
-    """Mean of the outcome at both: geometric for `cpu_per_update`; by least squares in a fraction, where a share may pass
-    0 or 1."""
+    """Mean of the outcome at both: geometric for `cpu_per_update`; by least squares in a fraction, where a share may
+    pass 0 or 1."""
     counts: tuple[int, int, int] | None = None
     """Of a share with one 0/1 value per unit and arm: successes at the level, at the baseline, and pairs."""
     evidence: Evidence
