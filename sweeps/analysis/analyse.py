@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweeps.analysis.arms import arms, sensitivity
-from sweeps.analysis.data import SweepData, data_of, lag_of
+from sweeps.analysis.data import ABSENT, SweepData, data_of, lag_of
 from sweeps.analysis.effects import contrasts
-from sweeps.analysis.findings import CELLS, ENOUGH, Told, findings_of
+from sweeps.analysis.findings import findings_of
 from sweeps.analysis.health import crosses
 from sweeps.analysis.importance import importances
 from sweeps.analysis.interactions import interactions
 from sweeps.analysis.results import Analysis
+from sweeps.analysis.sentences import CELLS, ENOUGH, Told
 from sweeps.analysis.signals import aucs
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab, ReplicateRecord, TrialRecord
@@ -39,7 +40,8 @@ def analyse(data: SweepData, trials: Sequence[TrialRecord], replicates: Sequence
     of_arms, of_levels, across = arms(data), contrasts(data), interactions(data)
     health, signals = crosses(data), aucs(data)
     kinds = set(data.frame["cell"]) if "cell" in data.frame else {str(data.spec.model.get("cell", "rnn"))}
-    told = Told(data.lag, unit, CELLS.get(kinds.pop(), "network") if len(kinds) == 1 else "network")
+    fixed = CELLS.get(next(iter(kinds)), "network") if len(kinds) == 1 else "network"
+    told = Told(data.lag, unit, fixed, _cell_of(data))
     return Analysis(
         sweep_id=data.sweep_id,
         units=units,
@@ -56,6 +58,18 @@ def analyse(data: SweepData, trials: Sequence[TrialRecord], replicates: Sequence
         sensitivity=sensitivity(data),
         caveats=_caveats(data, units, unit),
     )
+
+
+def _cell_of(data: SweepData) -> dict[str, str]:
+    """Axes that one cell alone has, and which."""
+    if "cell" not in data.axes:
+        return {}
+    found = {}
+    for axis in data.axes:
+        cells = set(data.frame.loc[data.frame[axis] != ABSENT, "cell"])
+        if axis != "cell" and len(cells) == 1:
+            found[axis] = cells.pop()
+    return found
 
 
 def _caveats(data: SweepData, units: int, unit: str) -> list[str]:

@@ -8,49 +8,25 @@ side by side, never one as the reason of the other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from sweeps.analysis.results import Arm, Auc, Contrast, Cross, Finding, Interaction
+from sweeps.analysis.results import SHARES, Arm, Auc, Contrast, Cross, Finding, Interaction
+from sweeps.analysis.sentences import (
+    ALPHA,
+    CELLS,
+    Context,
+    Told,
+    alike,
+    claimed,
+    clause,
+    factor,
+    in_full,
+    shares_in_words,
+    subject_of,
+)
 
-ALPHA = 0.05
-"""Of Holm's p, over all contrasts of an outcome."""
-MARGIN = 0.2
-"""Difference of a share, below which levels count as alike."""
-ENOUGH = 6
-"""Pairs from which a two-sided p below .05 is possible by signs alone (2 * 2^-n)."""
-NAMES = {
-    "init": "Initialisation",
-    "bias_init": "Gate bias",
-    "activation": "Activation",
-    "clip": "Clipping",
-    "cell": "Cell",
-    "depth": "Depth",
-    "optimiser": "Optimiser",
-    "task.length": "Length",
-    "arm": "",
-}
-"""How a sentence begins."""
-CELLS = {"rnn": "plain RNN", "lstm": "LSTM", "gru": "GRU"}
-
-
-Context = tuple[tuple[str, str], ...]
-"""Axes and levels inside which an effect is taken."""
 Kind = Literal["effect", "no effect", "undecided"]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What surrounds the numbers.
-
-    Args:
-        lag: K of the task. unit: `block` or `seed`. fixed: cells, where all arms have one, as `plain RNN`.
-    """
-
-    lag: int
-    unit: str
-    fixed: str = "network"
 
 
 def findings_of(
@@ -63,8 +39,9 @@ def findings_of(
 ) -> list[Finding]:
     """All findings, strongest first."""
     paired = [contrast for contrast in contrasts if contrast.evidence == "paired"]
-    found = [_level(list(group), told) for group in _by_level(paired)]
-    found += [_interaction(one) for one in interactions if one.p_holm is not None and one.p_holm < ALPHA]
+    together = [one for one in interactions if one.p_holm is not None and one.p_holm < ALPHA and one.outcome in CLAIMS]
+    found = [_level(list(group), together, told) for group in _by_level(paired)]
+    found += _interactions(together)
     found += [_confirmed(list(group), told) for group in _by_level([c for c in contrasts if c.evidence == "confirmed"])]
     found += _health(health, signals)
     if not paired:
@@ -79,34 +56,17 @@ def _by_level(contrasts: Sequence[Contrast]) -> list[list[Contrast]]:
     return [list(group) for _, group in groupby(sorted(contrasts, key=key), key=key)]
 
 
-def claimed(contrast: Contrast) -> bool:
-    """Whether the numbers carry a difference."""
-    one = 1.0 if contrast.outcome == "cpu_per_update" else 0.0
-    apart = contrast.effect.low > one or contrast.effect.high < one
-    return apart and contrast.p_holm is not None and contrast.p_holm < ALPHA
-
-
-def alike(contrast: Contrast) -> bool:
-    """Whether the numbers carry that there is no difference that matters; of shares only."""
-    return contrast.effect.low > -MARGIN and contrast.effect.high < MARGIN
-
-
-def _level(contrasts: list[Contrast], told: Told) -> Finding:
+def _level(contrasts: list[Contrast], together: Sequence[Interaction], told: Told) -> Finding:
     """One level of one axis: the strongest context in full, the others in a clause each."""
     contexts: dict[Context, dict[str, Contrast]] = {}
     for contrast in contrasts:
         contexts.setdefault(tuple(sorted(contrast.within.items())), {})[contrast.outcome] = contrast
-    overall = contexts.get((), {})
-    # where cells differ their mean speaks of none of them
-    by_cell = {key: value for key, value in contexts.items() if [name for name, _ in key] == ["cell"]}
-    chosen: dict[Context, dict[str, Contrast]] = {(): overall} if overall else contexts
-    if len(by_cell) > 1:
-        chosen = by_cell
+    any_one = contrasts[0]
+    chosen = _contexts(any_one.axis, contexts, together, told)
     ranked = sorted(chosen, key=lambda key: -_strength(chosen[key].values()))
     first = ranked[0]
-    any_one = contrasts[0]
-    text = [f"{_subject(any_one)} {_in_full(chosen[first], first, told)}"]
-    text += [_clause(chosen[key], key) for key in ranked[1:]]
+    text = [f"{subject_of(any_one)} {in_full(chosen[first], first, told)}"]
+    text += [clause(chosen[key], key, told) for key in ranked[1:]]
     used = [contrast for key in ranked for contrast in chosen[key].values()]
     kind: Kind = "undecided"
     if any(claimed(contrast) for contrast in used if contrast.outcome in CLAIMS):
@@ -123,7 +83,32 @@ def _level(contrasts: list[Contrast], told: Told) -> Finding:
     )
 
 
-CLAIMS = ("healthy", "solved", "exploded", "test_score")
+def _contexts(
+    axis: str, contexts: dict[Context, dict[str, Contrast]], together: Sequence[Interaction], told: Told
+) -> dict[Context, dict[str, Contrast]]:
+    """The contexts that a level is told in: each cell, where there are several, since their mean speaks of none; and
+    each level of an axis that it acts together with, since the mean over them does not either."""
+    partners = {one.by if one.axis == axis else one.axis for one in together if axis in (one.axis, one.by)}
+    by: dict[str, dict[Context, dict[str, Contrast]]] = {}
+    for key, seen in contexts.items():
+        if len(key) == 1:
+            by.setdefault(key[0][0], {})[key] = seen
+    cells = by.get("cell", {})
+    inside = [other for other in by if other in partners and other != "cell"]
+    if len(cells) > 1:
+        chosen = dict(cells)
+        for other in inside:
+            whole = (("cell", told.cell_of.get(other, "")),)
+            if whole in chosen:
+                del chosen[whole]
+                chosen |= by[other]
+        return chosen
+    if inside:
+        return by[inside[0]]
+    return {(): contexts[()]} if () in contexts else contexts
+
+
+CLAIMS = ("healthy_init", "healthy", "solved", "exploded", "test_score")
 """Outcomes of which one makes a finding an effect."""
 MAIN = (*CLAIMS, "cpu_per_update")
 """Outcomes that a finding puts in words."""
@@ -133,129 +118,39 @@ def _strength(contrasts: Iterable[Contrast]) -> float:
     """Sum of the absolute claimed differences of health and success, and a little of what is not claimed."""
     total = 0.0
     for contrast in contrasts:
-        if contrast.outcome in ("healthy", "solved", "exploded"):
+        if contrast.outcome == "healthy_init" and claimed(contrast):
+            total += 0.5 * abs(contrast.effect.value)
+        elif contrast.outcome in ("healthy", "solved", "exploded"):
             total += abs(contrast.effect.value) * (1.0 if claimed(contrast) else 0.1)
         elif contrast.outcome == "test_score" and claimed(contrast):
             total += min(1.0, abs(contrast.effect.value))
     return total
 
 
-def _subject(contrast: Contrast) -> str:
-    name = NAMES.get(contrast.axis, f"`{contrast.axis}`")
-    return f"{name} `{contrast.level}` instead of `{contrast.baseline}`".strip()
-
-
-def _whom(context: Context, told: Told) -> str:
-    if not context:
-        return f"the {told.fixed}"
-    shown = [f"the {CELLS.get(level, level)}" if axis == "cell" else f"{axis} `{level}`" for axis, level in context]
-    return ", ".join(shown)
-
-
-def _in_full(seen: dict[str, Contrast], context: Context, told: Told) -> str:
-    parts = []
-    whom = _whom(context, told)
-    if "healthy" in seen:
-        one = seen["healthy"]
-        if claimed(one):
-            verb = (
-                "keeps the gradient of {} alive more often" if one.effect.value > 0 else "costs {} its living gradient"
-            )
-            parts.append(f"{verb.format(whom)} over {told.lag} steps: {_shares(one, 'healthy', told)}.")
-        elif alike(one):
-            parts.append(
-                f"makes no difference to how often the gradient of {whom} stays alive: {_shares(one, 'healthy', told)}."
-            )
-        else:
-            parts.append(
-                f"leaves open whether the gradient of {whom} stays alive more often: {_shares(one, 'healthy', told)}."
-            )
-    else:
-        parts.append(f"was measured on {whom}.")
-    if "exploded" in seen and claimed(seen["exploded"]):
-        one = seen["exploded"]
-        parts.append(
-            f"It explodes {'less' if one.effect.value < 0 else 'more'} often: {_shares(one, 'exploded', told)}."
+def _interactions(together: Sequence[Interaction]) -> list[Finding]:
+    """Which axes act together, once for each pair of axes."""
+    found = []
+    pairs = dict.fromkeys((one.axis, one.by) for one in together)
+    for axis, by in pairs:
+        mine = [one for one in together if (one.axis, one.by) == (axis, by)]
+        strongest = max(mine, key=lambda one: abs(one.effect.value))
+        outcomes = ", ".join(f"`{name}`" for name in dict.fromkeys(one.outcome for one in mine))
+        unit, what = (100, "points") if strongest.outcome in SHARES else (1, "")
+        value, low, high = (
+            unit * number for number in (strongest.effect.value, strongest.effect.low, strongest.effect.high)
         )
-    if "solved" in seen:
-        parts.append(_solved(seen["solved"], told))
-    if "test_score" in seen and claimed(seen["test_score"]):
-        one = seen["test_score"]
-        better = one.effect.value < 0
-        parts.append(f"Its test loss is {'lower' if better else 'higher'}, by {_factor(one, better)}.")
-    if "cpu_per_update" in seen:
-        parts.append(_cost(seen["cpu_per_update"]))
-    return " ".join(parts)
-
-
-def _solved(one: Contrast, told: Told) -> str:
-    if one.at_level == one.at_baseline == 0:
-        return "Nobody solved the task either way within this budget."
-    shares = _shares(one, "solved", told)
-    if claimed(one):
-        return f"The task is solved {'more' if one.effect.value > 0 else 'less'} often: {shares}."
-    if alike(one):
-        return f"How often the task is solved does not change: {shares}."
-    return f"Whether the task is solved more often is undecided: {shares}."
-
-
-def _clause(seen: dict[str, Contrast], context: Context) -> str:
-    """What another context says, in one sentence."""
-    whom = _whom(context, Told(0, ""))
-    said = []
-    for outcome, name in (("healthy", "healthy"), ("solved", "solved")):
-        if outcome not in seen:
-            continue
-        one = seen[outcome]
-        word = "more often" if one.effect.value > 0 else "less often"
-        verdict = word if claimed(one) else "no more and no less often" if alike(one) else "undecided"
-        said.append(f"{name} {verdict} ({_points(one)})")
-    return f"For {whom}: {', '.join(said)}." if said else ""
-
-
-def _shares(one: Contrast, word: str, told: Told) -> str:
-    if one.counts is not None:
-        level, base, pairs = one.counts
-        what = f"{word} in {level} of {pairs} paired runs against {base} of {pairs}"
-    else:
-        what = f"{word} in {one.at_level:.0%} of the runs against {one.at_baseline:.0%}, over {one.units} {told.unit}s"
-    p = "" if one.p_holm is None else ", Holm p " + ("< 0.001" if one.p_holm < 0.001 else f"= {one.p_holm:.2g}")
-    return f"{what} (difference {_points(one)}{p})"
-
-
-def _points(one: Contrast) -> str:
-    value, low, high = (round(100 * number) for number in (one.effect.value, one.effect.low, one.effect.high))
-    return f"{value:+d} points, 95% interval {low:d} to {high:d}"
-
-
-def _factor(one: Contrast, better: bool) -> str:
-    sign = -1 if better else 1
-    value, *ends = (10 ** (sign * number) for number in (one.effect.value, one.effect.low, one.effect.high))
-    low, high = sorted(ends)
-    return f"a factor of {value:.3g} (95% interval {low:.3g} to {high:.3g})"
-
-
-def _cost(one: Contrast) -> str:
-    value, low, high = (100 * (number - 1) for number in (one.effect.value, one.effect.low, one.effect.high))
-    if low < 0 < high:
-        return f"An update costs the same within the noise (95% interval {low:+.0f}% to {high:+.0f}%)."
-    word = "more" if value > 0 else "less"
-    low, high = sorted((abs(low), abs(high)))
-    return f"An update costs {abs(value):.0f}% {word} processor time (95% interval {low:.0f} to {high:.0f})."
-
-
-def _interaction(one: Interaction) -> Finding:
-    value, low, high = one.effect.value, one.effect.low, one.effect.high
-    unit = 100 if one.outcome in ("healthy", "healthy_init", "solved", "vanished", "exploded") else 1
-    points = " points" if unit == 100 else ""
-    return Finding(
-        text=f"What {one.axis} `{one.level}` instead of `{one.baseline}` does depends on {one.by}: its effect on "
-        f"`{one.outcome}` is {unit * value:+.3g}{points} {'larger' if value > 0 else 'smaller'} at `{one.by_level}` "
-        f"than at `{one.by_baseline}` (95% interval {unit * low:.3g} to {unit * high:.3g}, Holm p = {one.p_holm:.2g}); "
-        "read its effect for each, not on average.".replace("+-", "-"),
-        strength=4.0 + min(1.0, abs(value)),
-        kind="interaction",
-    )
+        found.append(
+            Finding(
+                text=f"What {axis} does depends on {by}, in {outcomes}. Most so: the effect of `{strongest.level}` "
+                f"instead of `{strongest.baseline}` on `{strongest.outcome}` differs by {value:+.3g} {what} between "
+                f"`{strongest.by_level}` and `{strongest.by_baseline}` (95% interval {low:.3g} to {high:.3g}, Holm p "
+                f"{'< 0.001' if (strongest.p_holm or 0) < 0.001 else f'= {strongest.p_holm:.2g}'}). Read the effects "
+                "for each, not on average.".replace("  ", " "),
+                strength=4.0 + min(1.0, abs(strongest.effect.value)),
+                kind="interaction",
+            )
+        )
+    return found
 
 
 def _confirmed(contrasts: list[Contrast], told: Told) -> Finding:
@@ -264,12 +159,14 @@ def _confirmed(contrasts: list[Contrast], told: Told) -> Finding:
     text = f"Confirmed on {any_one.units} fresh {told.unit}s, each arm at its own best nuisance values: "
     text += f"`{any_one.level}` against the baseline `{any_one.baseline}` "
     parts = [
-        _shares(seen[name], word, told) for name, word in (("solved", "solved"), ("healthy", "healthy")) if name in seen
+        shares_in_words(seen[name], word, told)
+        for name, word in (("solved", "solved"), ("healthy", "healthy"))
+        if name in seen
     ]
     if "test_score" in seen:
         one = seen["test_score"]
         better = one.effect.value < 0
-        parts.append(f"test loss {'lower' if better else 'higher'} by {_factor(one, better)}")
+        parts.append(f"test loss {'lower' if better else 'higher'} by {factor(one, better)}")
     return Finding(
         text=text + "; ".join(parts) + ".",
         strength=8.0 + _strength(contrasts),

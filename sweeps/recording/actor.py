@@ -122,7 +122,7 @@ class RecorderProcess:
         while self.writer is None or not (self._stopping.is_set() and not len(self.spool) and not self._pictures):
             try:
                 if self.writer is None:
-                    self.writer = MlflowWriter(**self._arguments)
+                    self.writer = MlflowWriter(**self._arguments, folder=self.folder)
                 self._one(self.writer)
                 self._error = None
             except Exception as error:  # the store may be away for a while: what waits is on disk
@@ -236,6 +236,7 @@ def start(sweep_id: str, folder: Path, **writer: Any) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return (
         ray.remote(RecorderProcess)
-        .options(name=actor_name(sweep_id), num_cpus=0, scheduling_strategy=here)
+        # one that dies is started again on its spool, and what it had not acknowledged is sent to it again
+        .options(name=actor_name(sweep_id), num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
         .remote(str(folder), {"sweep_id": sweep_id, **writer})
     )

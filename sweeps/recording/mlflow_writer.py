@@ -20,10 +20,12 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
+from rnnlab.training.outcome import Outcome
 from sweeps.recording import names
 from sweeps.recording.arrays import CurveArchive, charted_rows, over_replicates
 from sweeps.recording.best_model import account, log_best_model
 from sweeps.recording.messages import TrialBegun, TrialMessage, TrialOver, UpdateCurves, UpdateScalars
+from sweeps.recording.open_trials import OpenTrials
 from sweeps.recording.weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -61,11 +63,19 @@ class MlflowWriter:
         sweep_id: names the experiment. description: shown on it.
         artifact_folder: where artifacts of a local store go; None lets a server decide.
         spec_yaml: the sweep's spec, an artifact of the parent run.
+        folder: the sweep's, in which open trials are kept.
     """
 
     def __init__(
-        self, tracking_uri: str, sweep_id: str, description: str, artifact_folder: Path | None, spec_yaml: str
+        self,
+        tracking_uri: str,
+        sweep_id: str,
+        description: str,
+        artifact_folder: Path | None,
+        spec_yaml: str,
+        folder: Path,
     ) -> None:
+        self.open_trials = OpenTrials(folder)
         self.client = MlflowClient(tracking_uri=tracking_uri)
         self.sweep_id = sweep_id
         self.runs: dict[int, OpenRun] = {}
@@ -75,6 +85,7 @@ class MlflowWriter:
         self.experiment_id = self._experiment(artifact_folder, description)
         self.parent_id = self._find(None) or self._parent()
         self._log_text(self.parent_id, "sweep.yaml", spec_yaml)
+        self.client.update_run(self.parent_id, status="RUNNING")  # a sweep that is resumed had ended
 
     def write(self, message: TrialMessage) -> OpenRun | None:
         """Write one message; the run that it ended, whose picture may now be drawn.
@@ -84,7 +95,7 @@ class MlflowWriter:
         if isinstance(message, TrialBegun):
             self._begin(message)
             return None
-        run = self.runs.get(message.trial)
+        run = self.runs.get(message.trial) or self._reopened(message.trial)
         if run is None:
             logger.warning("trial %d is not open: %s dropped", message.trial, type(message).__name__)
             return None
@@ -92,6 +103,7 @@ class MlflowWriter:
             case UpdateScalars():
                 self._scalars(run, message)
             case UpdateCurves():
+                self.open_trials.add(message)
                 run.archive.add(message.update, message.curves)
             case TrialOver():
                 return self._end(run, message)
@@ -167,8 +179,21 @@ class MlflowWriter:
         params = [Param(name, str(value)) for name, value in begun.params.items()]
         self.client.log_batch(run_id, params=params)
         self._log_text(run_id, names.SPEC_FILE, begun.spec_yaml)
-        self.runs.setdefault(begun.trial, OpenRun(run_id, begun))  # begun twice: what it has stays
+        self.client.update_run(run_id, status="RUNNING")
+        self.open_trials.begin(begun)
         self.run_ids[begun.trial] = run_id
+        if begun.trial not in self.runs:  # begun twice: what it has stays
+            self._reopened(begun.trial)
+
+    def _reopened(self, trial: int) -> OpenRun | None:
+        """A trial that an earlier recorder, or an earlier driver, left open."""
+        found = self.open_trials.found(trial)
+        run_id = self.run_ids.get(trial) or (self._find(trial) if found else None)
+        if found is None or run_id is None:
+            return None
+        self.run_ids[trial] = run_id
+        self.runs[trial] = OpenRun(run_id, *found)
+        return self.runs[trial]
 
     def _scalars(self, run: OpenRun, message: UpdateScalars) -> None:
         timestamp = run.begun.started_ms + message.update
@@ -188,8 +213,11 @@ class MlflowWriter:
 
     def _end(self, run: OpenRun, over: TrialOver) -> OpenRun:
         timestamp = run.begun.started_ms + over.update
-        metrics = [Metric(name, value, timestamp, 0) for name, value in over.finals.items()]
-        metrics += self._curve_metrics(run)
+        interrupted = over.tags.get(names.OUTCOME) == Outcome.INTERRUPTED
+        metrics = []
+        if not interrupted:  # it may be resumed, and a point that is written stays
+            metrics = [Metric(name, value, timestamp, 0) for name, value in over.finals.items()]
+            metrics += self._curve_metrics(run)
         tags = [RunTag(name, value) for name, value in over.tags.items()]
         self._log(run.run_id, metrics, tags)
         with tempfile.TemporaryDirectory() as folder:
@@ -198,6 +226,8 @@ class MlflowWriter:
             self.client.log_artifacts(run.run_id, folder)
         self.client.set_terminated(run.run_id, over.status, over.ended_ms)
         del self.runs[over.trial]  # not before: a store that refuses half-way is tried again
+        if not interrupted:
+            self.open_trials.end(over.trial)
         return run
 
     def _curve_metrics(self, run: OpenRun) -> list[Metric]:

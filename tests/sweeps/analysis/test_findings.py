@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sweeps.analysis.findings import Told, alike, claimed, findings_of
+from sweeps.analysis.findings import findings_of
 from sweeps.analysis.results import Arm, Auc, Contrast, Cross, Finding, Interaction, Interval
+from sweeps.analysis.sentences import Told, alike, claimed
 
 TOLD = Told(lag=64, unit="block")
 
@@ -101,7 +102,8 @@ def test_each_cell_has_its_own_clause_and_the_mean_over_cells_none() -> None:
     assert "+40 points" not in finding.text
     assert "gradient of the plain RNN" in finding.text
     assert re.search(
-        r"For the LSTM: healthy no more and no less often \(\+0 points, 95% interval -8 to 11\)", finding.text
+        r"For the LSTM: healthy at the end no more and no less often \(\+0 points, 95% interval -8 to 11\)",
+        finding.text,
     )
 
 
@@ -180,10 +182,35 @@ def test_an_interaction_asks_to_be_read_for_each_level() -> None:
         axis="init", level="orthogonal(1)", baseline="default", by="cell", by_level="lstm", by_baseline="rnn",
         outcome="healthy", effect=interval(-0.8, -0.95, -0.5), p=0.001, p_holm=0.01, units=30,
     )  # fmt: skip
-    (finding,) = told(contrast(), interactions=[one])[1:]
-    assert "depends on cell" in finding.text
-    assert "-80 points smaller at `lstm` than at `rnn`" in finding.text
+    (finding,) = told(contrast(), interactions=[one, one.model_copy(update={"outcome": "solved"})])[1:]
+    assert "What init does depends on cell, in `healthy`, `solved`" in finding.text
+    assert "differs by -80 points between `lstm` and `rnn` (95% interval -95 to -50" in finding.text
     assert not told(contrast(), interactions=[one.model_copy(update={"p_holm": 0.2})])[1:]
+
+
+def test_a_level_that_acts_together_with_another_axis_is_told_for_each_of_its_levels() -> None:
+    one = Interaction(
+        axis="init", level="orthogonal(1)", baseline="default", by="activation", by_level="relu", by_baseline="tanh",
+        outcome="healthy_init", effect=interval(-1.0, -1.0, -0.8), p=1e-9, p_holm=1e-8, units=30,
+    )  # fmt: skip
+    contrasts = [
+        contrast("healthy_init", (0.5, 0.3, 0.7), within={"cell": "rnn"}),
+        contrast("healthy_init", (0.0, -0.1, 0.1), p_holm=1.0, within={"cell": "lstm"}),
+        contrast(within={"cell": "lstm"}, effect=(0.0, -0.1, 0.1), p_holm=1.0),
+        contrast("healthy_init", (1.0, 0.8, 1.0), within={"activation": "tanh"}),
+        contrast("healthy_init", (0.0, -0.1, 0.1), p_holm=1.0, within={"activation": "relu"}),
+        contrast(within={"activation": "relu"}, effect=(0.0, -0.1, 0.1), p_holm=1.0),
+        contrast(within={"activation": "tanh"}, effect=(0.0, -0.1, 0.1), p_holm=1.0),
+    ]
+    context = Told(lag=64, unit="block", cell_of={"activation": "rnn"})
+    first, *_ = findings_of(contrasts, [one], [], [], [], context)
+    assert "gives the plain RNN with activation `tanh` a living gradient at initialisation more often" in first.text
+    assert "After training it makes no difference to how often it is alive at the end" in first.text
+    assert "For the plain RNN with activation `relu`: healthy at the end no more and no less often" in first.text
+    assert "For the LSTM: healthy at the end no more" in first.text
+    assert "+50 points" not in first.text  # the mean over activations
+    without, *_ = findings_of(contrasts, [], [], [], [], context)
+    assert "gives the plain RNN a living gradient" in without.text
 
 
 def test_what_was_confirmed_says_so() -> None:

@@ -57,7 +57,7 @@ class Store:
         }
 
     def writer(self, **changes: Any) -> MlflowWriter:
-        return MlflowWriter(**{**self.arguments, **changes})
+        return MlflowWriter(**{**self.arguments, "folder": self.folder / "sweep", **changes})
 
     @property
     def client(self) -> MlflowClient:

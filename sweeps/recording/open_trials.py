@@ -1,0 +1,71 @@
+"""Trials whose run is still being written, on disk: a recorder that starts again knows them, and their curves so far.
+
+A folder a trial, `open/0003`, with how it began and a file for each probe; gone once the trial has ended. One that was
+interrupted stays, for whoever resumes the sweep.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sweeps.recording.arrays import CurveArchive
+from sweeps.recording.messages import TrialBegun, UpdateCurves
+
+BEGUN = "begun.pkl"
+
+
+class OpenTrials:
+    """The folder of open trials.
+
+    Args:
+        folder: the sweep's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "open"
+
+    def begin(self, begun: TrialBegun) -> None:
+        """Keep how a trial began; what is there of it stays."""
+        _write(self._of(begun.trial) / BEGUN, begun)
+
+    def add(self, message: UpdateCurves) -> None:
+        """Keep one probe. A second one of the same update, of a lane that died there, is kept beside it."""
+        home = self._of(message.trial)
+        count = len(list(home.glob(f"{message.update:08}-*.pkl")))
+        same = (_read(home / f"{message.update:08}-{index}.pkl") for index in range(count))
+        if not any(pickle.dumps(one) == pickle.dumps(message) for one in same):
+            _write(home / f"{message.update:08}-{count}.pkl", message)
+
+    def found(self, trial: int) -> tuple[TrialBegun, CurveArchive] | None:
+        """How a trial began, and all its curves so far; None of one that is not open."""
+        home = self.folder / f"{trial:04}"
+        if not (home / BEGUN).is_file():
+            return None
+        archive = CurveArchive()
+        for path in sorted(home.glob("[0-9]*.pkl")):
+            message: UpdateCurves = _read(path)
+            archive.add(message.update, message.curves)
+        return _read(home / BEGUN), archive
+
+    def end(self, trial: int) -> None:
+        """Forget a trial that has ended."""
+        shutil.rmtree(self.folder / f"{trial:04}", ignore_errors=True)
+
+    def _of(self, trial: int) -> Path:
+        home = self.folder / f"{trial:04}"
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+
+def _write(path: Path, value: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(pickle.dumps(value))
+    os.replace(part, path)
+
+
+def _read(path: Path) -> Any:
+    return pickle.loads(path.read_bytes())
