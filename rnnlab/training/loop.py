@@ -105,7 +105,7 @@ class Trainer:
 
     def advance(self) -> TrialResult:
         """Train to the next evaluation, or to the end; the result so far."""
-        if self.done == 0:
+        if self.done == 0 and not self._probes_S.any():  # one that is taken up again has been probed
             self._probe(self.alive_S)
         while not self.result.done:
             if self.stop():

@@ -168,11 +168,13 @@ class TrialResult:
 
     @property
     def outcome(self) -> Outcome:
-        """`running` while one replicate is; then what all share, else `finished` for finished and diverged ones."""
+        """`running` while one replicate is; cut short where one was, whatever became of the others; else `diverged`
+        where all did, and `finished`."""
         found = {r.outcome for r in self.replicates}
-        if Outcome.RUNNING in found:
-            return Outcome.RUNNING
-        return found.pop() if len(found) == 1 else Outcome.FINISHED
+        for unfinished in (Outcome.RUNNING, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.PRUNED):
+            if unfinished in found:
+                return unfinished
+        return Outcome.DIVERGED if found == {Outcome.DIVERGED} else Outcome.FINISHED
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain, finite values, for a wire or a file."""

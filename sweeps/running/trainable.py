@@ -18,7 +18,7 @@ from rnnlab.errors import DataError
 from rnnlab.spec import TrialSpec
 from rnnlab.training.checkpoint import restore, save
 from rnnlab.training.loop import Trainer
-from rnnlab.training.outcome import HIGHEST
+from rnnlab.training.outcome import HIGHEST, Outcome
 from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, STOP_FILE, trial_folder
 from sweeps.recording.actor import ActorRecorder, actor_name
 from sweeps.recording.weights import keep
@@ -92,6 +92,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "score": result.score,
             "updates": result.updates,
             "done": result.done,
+            "interrupted": result.outcome is Outcome.INTERRUPTED,
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "trial_result": json.dumps(result.as_dict()),  # Tune would flatten a mapping
         }

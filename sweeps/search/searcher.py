@@ -130,6 +130,8 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         number = self.numbers[trial_id]
+        if result.get("interrupted"):
+            return  # between two evaluations: its score is of an earlier update, or of none
         if result["updates"] > self._reported.get(number, 0):
             self._reported[number] = result["updates"]
             self._live[number][1].report(result["score"], result["updates"])

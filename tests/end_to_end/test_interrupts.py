@@ -73,5 +73,5 @@ def test_ctrl_c_loses_nothing(tmp_path: Path, times: int) -> None:
     assert {run.info.status for run in runs} == {"KILLED"}
     with Lab.open(Home(home).lab_url) as lab:
         told = {report.trial for report in lab.reports("night")}
-    scored = {int(run.data.tags["trial"]) for run in runs if "final_score" in run.data.metrics}
+    scored = {int(run.data.tags["trial"]) for run in runs if "score" in run.data.metrics}
     assert told <= scored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -38,6 +39,8 @@ def test_commands_are_those_that_are_run_here() -> None:
     run_here = {
         "make sweep", "make test", "rnnlab sweep list", "rnnlab sweep show first", "rnnlab ui", "rnnlab recipes",
         "rnnlab recipes first > mine.yaml", "rnnlab sweep run weather", "rnnlab probe one.yaml",
+        "rnnlab sweep plan init_by_activation", "rnnlab sweep run init_by_activation",
+        "rnnlab sweep report init-by-activation",
     }  # fmt: skip
     assert set(COMMANDS) == run_here
 
@@ -58,6 +61,33 @@ def test_looking(command: str, first: Ran) -> None:
     ran = rnnlab(*command.split()[1:], home=first.home)
     assert ran.code == 0
     assert "first" in ran.out
+
+
+def test_plan_says_what_the_full_recipe_would_do(tmp_path: Path) -> None:
+    ran = rnnlab("sweep", "plan", "init_by_activation", home=tmp_path / "home")
+    assert ran.code == 0, ran.err
+    assert "300" in ran.out
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_the_full_recipe_gives_the_findings_that_stand_here(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ran = rnnlab("sweep", "run", "init_by_activation", home=home, timeout=7000)
+    assert ran.code == 0, ran.err
+    report = rnnlab("sweep", "report", "init-by-activation", home=home)
+    assert report.code == 0, report.err
+    table = re.search(r"<!-- findings -->\n(.*?)<!-- /findings -->", README, re.DOTALL)
+    assert table is not None
+    found = json.loads((home / "sweeps/init-by-activation/report.json").read_text())["analysis"]
+    shown = [row.strip("| ").split(" | ") for row in table[1].splitlines() if row.startswith("| rnn tanh")]
+    assert shown
+    by_label = {arm["label"]: arm for arm in found["arms"]}
+    for label, healthy_init, healthy, solved, *_ in shown:
+        shares = by_label[label]["shares"]
+        for text, name in ((healthy_init, "healthy_init"), (healthy, "healthy"), (solved, "solved")):
+            assert float(text.split("%")[0]) == pytest.approx(100 * shares[name]["value"], abs=10.1), (label, name)
 
 
 def test_recipe_to_start_from(tmp_path: Path) -> None:

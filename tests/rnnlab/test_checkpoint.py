@@ -140,6 +140,20 @@ def test_a_lane_that_diverged_stays_diverged(tmp_path: Path) -> None:
     assert_same(whole, went_on)
 
 
+def test_one_lane_diverged_and_the_others_stopped_is_no_finished_trial(tmp_path: Path) -> None:
+    spec = trial(
+        model={"cell": "rnn", "activation": "relu", "init": {"orthogonal": 1.3}, "hidden": 16},
+        optim={"kind": "sgd", "lr": 0.01, "batch": 4}, task={"kind": "adding", "length": 40}, replicates=6,
+    )  # fmt: skip
+    ends = sorted(r.update for r in finish(Trainer(spec)).result.replicates)
+    assert ends[0] < ends[-1]
+    asked = iter(range(100))
+    stopped = Trainer(spec, stop=lambda: next(asked) == ends[0])
+    finish(stopped)
+    assert {r.outcome for r in stopped.result.replicates} == {"diverged", "interrupted"}
+    assert stopped.result.outcome == "interrupted"
+
+
 def test_time_spent_before_counts(tmp_path: Path) -> None:
     first = Trainer(trial())
     first.advance()

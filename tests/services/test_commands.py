@@ -20,9 +20,10 @@ from sweeps.store import Lab
 RUNNER = CliRunner()
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["recipes"], ["probe"], ["sweep"], ["sweep", "run"], ["sweep", "list"], ["sweep", "show"], ["ui"]]
-)
+SWEEP = ("run", "list", "show", "plan", "report", "compare", "export", "predict", "resume", "stop")
+
+
+@pytest.mark.parametrize("words", [[], ["recipes"], ["probe"], ["ui"], ["sweep"], *(["sweep", name] for name in SWEEP)])
 def test_help_teaches(words: list[str]) -> None:
     told = RUNNER.invoke(app, [*words, "--help"], env={"COLUMNS": "160"})
     assert told.exit_code == 0

@@ -22,7 +22,7 @@ from sweeps.report.page.words import (
 
 MOST = 40
 """Rows of a figure; the tables hold all."""
-FOREST = ("healthy", "solved", "test_score")
+FOREST = ("healthy_init", "healthy", "solved", "test_score")
 """Outcomes of the forest plots."""
 PERCENTS = {0: (GREY, "circle"), 2: (SKY, "square"), 5: (ORANGE, "diamond"), 10: (PURPLE, "triangle-up")}
 """Percent of the budget -> colour and shape of its dots."""

@@ -30,7 +30,7 @@ GLANCE = (
 )
 TABLE = (
     "A row an arm: one configuration over all its units, n replicates in all. Healthy: the gradient neither vanished "
-    f"nor exploded over the task's lag at the end. Decades D: powers of ten that it gained or lost; 0 keeps all, below "
+    "nor exploded over the task's lag. D: powers of ten that it gained or lost over it; 0 keeps all, below "
     f"−{R:g} is vanishing. Test score: log10(test loss / trivial baseline), lower is better, 0 is a trivial guess. "
     "Rows marked adaptive or no evidence support no claim."
 )

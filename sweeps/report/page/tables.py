@@ -56,8 +56,8 @@ class Table:
 def arms(subject: Subject) -> Table:
     """Every arm with its n, its shares and means, and where they come from."""
     heads = [
-        "arm", "evidence", "n", "P(healthy)", "P(solved)", "P(exploded)", "decades D", "median updates to solve",
-        "test score", "CPU ms per update",
+        "arm", "evidence", "n", "P(healthy) at init", "P(healthy) at end", "P(solved)", "P(exploded)", "D at init",
+        "D at end", "median updates to solve", "test score",
     ]  # fmt: skip
     names = names_of(subject.analysis)
     rows = []
@@ -70,11 +70,11 @@ def arms(subject: Subject) -> Table:
             Cell(names[place], below=f"({marks})" if marks else ""),
             Cell(EVIDENCE[arm.evidence]),
             Cell(str(arm.replicates), arm.replicates, f"in {arm.units} {subject.analysis.unit}s"),
-            *(_share(arm.shares.get(name)) for name in ("healthy", "solved", "exploded")),
+            *(_share(arm.shares.get(name)) for name in ("healthy_init", "healthy", "solved", "exploded")),
+            _mean(arm.means.get("decades_init"), 1),
             _mean(arm.means.get("decades"), 1),
             Cell("under half did" if median is None else f"{median:,.0f}", math.inf if median is None else median),
             _mean(arm.means.get("test_score"), 2),
-            _mean(arm.means.get("cpu_per_update"), 1, times=1000),
         ]
         rows.append([replace(cell, tone=tone) for cell in cells])
     return Table("arms", "Arms, with 95% intervals in brackets", heads, rows)

@@ -111,13 +111,13 @@ def column(page: Page, number: int) -> list[str]:
 
 def test_a_click_on_a_head_sorts_and_a_second_turns_it_round(laptop: Opened) -> None:
     solved = laptop.page.get_by_role("button", name="P(solved)").first
-    before = column(laptop.page, 5)
+    before = column(laptop.page, 6)
     solved.click()
-    up = [float(text) for text in column(laptop.page, 5)]
+    up = [float(text) for text in column(laptop.page, 6)]
     assert up == sorted(up)
     assert [f"{value:.2f}" for value in up] != before
     solved.click()
-    down = [float(text) for text in column(laptop.page, 5)]
+    down = [float(text) for text in column(laptop.page, 6)]
     assert down == sorted(down, reverse=True)
     assert laptop.page.locator("#table-arms th[aria-sort=descending]").inner_text().startswith("P(solved)")
     arm = laptop.page.locator("#table-arms thead button").first

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -15,7 +16,7 @@ from ray.tune.search import Searcher
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import HIGHEST, Outcome
 from sweeps.search.samplers import sampler_for
-from sweeps.search.searcher import AskTell
+from sweeps.search.searcher import AskTell, Past
 from sweeps.search.spec import SearchSpec
 from sweeps.space.dimensions import Picks
 from sweeps.spec import SweepSpec
@@ -61,8 +62,8 @@ class Notes:
         return self.ended[number]
 
 
-def searcher(spec: SweepSpec, asking: Callable[[], bool] = lambda: True) -> AskTell:
-    return AskTell(spec, Notes(), asking)
+def searcher(spec: SweepSpec, asking: Callable[[], bool] = lambda: True, past: Sequence[Past] = ()) -> AskTell:
+    return AskTell(spec, Notes(), asking, past)
 
 
 def finished(score: float, updates: int = 5) -> dict[str, Any]:
@@ -185,6 +186,16 @@ def test_how_each_ending_is_told(sweep_of: Sweeps) -> None:
     assert ask_tell.study("search").best_trial.number == 0
 
 
+def test_a_result_between_evaluations_is_no_report(sweep_of: Sweeps) -> None:
+    ask_tell = searcher(sweep_of(SPACE))
+    ask_tell.suggest("a")
+    ask_tell.on_trial_result("a", {"score": 0.5, "updates": 2})
+    stopped = {"score": 0.5, "updates": 3, "outcome": "interrupted", "interrupted": True}
+    ask_tell.on_trial_complete("a", stopped)
+    assert ask_tell.ledger.reports == [(0, 2, 0.5)]  # type: ignore[attr-defined]
+    assert ask_tell.study("search").trials[0].intermediate_values == {2: 0.5}
+
+
 def test_nothing_stays_running(sweep_of: Sweeps) -> None:
     ask_tell = searcher(sweep_of(SPACE, search={"sampler": {"tpe": 4}, "trials": 12}))
     for number in range(12):  # four at a time, told in another order
@@ -210,16 +221,65 @@ def test_a_sampler_is_seeded_anew_for_every_number() -> None:
     assert not set(draws) & {first_draw(number, seed=1) for number in range(50)}
 
 
-def test_a_resumed_study_does_not_ask_its_first_points_again(sweep_of: Sweeps) -> None:
-    spec = sweep_of(SPACE)
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: str(search["sampler"]))
+def test_a_new_driver_goes_on_where_the_old_one_was(sweep_of: Sweeps, search: dict[str, Any]) -> None:
+    spec = sweep_of(space_of(search), search=search)
     whole = run(searcher(spec))
-    resumed = searcher(spec)
-    for number in range(5):  # the study and its numbers as a new driver would rebuild them
-        resumed.numbers[f"old{number}"] = number
-        resumed.study("search").add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
-    for number in range(5, 10):
+    past = [
+        Past(number, picks, ((1, 0.5), (5, quality(picks))), Outcome.FINISHED, quality(picks))
+        for number, picks in enumerate(whole[:9])
+    ]
+    past[4] = Past(4, whole[4], ((1, 0.5),))  # was in flight
+    past[7] = Past(7, whole[7], (), Outcome.FAILED)
+    resumed = searcher(spec, past=past)
+    asked: dict[int, Picks] = {}
+    for index in range(spec.trials - 8):
+        config = resumed.suggest(f"t{index}")
+        assert isinstance(config, dict)
+        number = config["number"]
+        asked[number] = resumed.ledger.begun[number][1]  # type: ignore[attr-defined]
+        assert TrialSpec.model_validate_json(config["spec"]) == spec.trial(number, asked[number])
+        resumed.on_trial_complete(f"t{index}", finished(quality(asked[number])))
+    assert resumed.suggest("more") == Searcher.FINISHED
+    assert list(asked) == [4, *range(9, spec.trials)]  # what was in flight first, and nothing twice
+    assert asked[4] == whole[4]
+    if search["sampler"] != {"tpe": 4}:  # which hears here of one failure more
+        assert [asked[number] for number in range(9, spec.trials)] == whole[9:]
+    (study,) = resumed.studies.values()
+    states = Counter(trial.state for trial in study.trials)
+    assert states == {TrialState.COMPLETE: spec.trials - 1, TrialState.FAIL: 1}
+    assert study.trials[4].intermediate_values == {1: 0.5, 5: pytest.approx(quality(whole[4]))}
+
+
+def test_a_new_driver_with_tpe_asks_what_the_old_one_would_have_asked(sweep_of: Sweeps) -> None:
+    spec = sweep_of(SPACE, search={"sampler": {"tpe": 4}, "trials": 16})
+    whole = run(searcher(spec))
+    past = [
+        Past(n, picks, ((5, quality(picks)),), Outcome.FINISHED, quality(picks)) for n, picks in enumerate(whole[:9])
+    ]
+    resumed = searcher(spec, past=past)
+    for number in range(9, 16):
         resumed.suggest(f"t{number}")
         assert resumed.ledger.begun[number][1] == whole[number]  # type: ignore[attr-defined]
+        resumed.on_trial_complete(f"t{number}", finished(quality(whole[number])))
+
+
+def test_a_new_driver_of_a_design_knows_its_winners(sweep_of: Sweeps) -> None:
+    spec = sweep_of({"cell": ["rnn", "lstm", "gru"], "lr": SPACE["lr"]}, search=DESIGN)
+
+    def score(picks: Picks) -> float:
+        return abs(math.log10(float(picks["lr"])) + 2) - 2 * (picks["cell"] == "gru")
+
+    whole = run(searcher(spec), score)
+    for done in (3, 6, 9, 12, 14):
+        past = [
+            Past(n, picks, ((5, score(picks)),), Outcome.FINISHED, score(picks)) for n, picks in enumerate(whole[:done])
+        ]
+        resumed = searcher(spec, past=past)
+        for number in range(done, spec.trials):
+            assert isinstance(resumed.suggest(f"t{number}"), dict)
+            assert resumed.ledger.begun[number][1] == whole[number]  # type: ignore[attr-defined]
+            resumed.on_trial_complete(f"t{number}", finished(score(whole[number])))
 
 
 def test_tpe_finds_a_better_region_than_random_draws(sweep_of: Sweeps) -> None:
