@@ -8,9 +8,9 @@ from sweeps.spec import SweepSpec
 
 
 def forget_bias() -> SweepSpec:
-    """Four biases of an LSTM's forget gate on temporal order over 40 and 120 steps; 20 blocks.
+    """Four biases of an LSTM's forget gate on temporal order over 40 and 120 steps; 12 blocks.
 
-    Budget: 160 trials of 400 updates; about 7 minutes on 2 cores.
+    Budget: 96 trials of 400 updates; about 5 minutes on 2 cores.
     """
     return validated(
         SweepSpec,
@@ -25,7 +25,7 @@ def forget_bias() -> SweepSpec:
                 "task.length": [40, 120],
                 "lr": {"low": 1e-3, "high": 1e-2, "log": True},
             },
-            "search": {"design": "screen", "blocks": 20, "nuisance": ["lr"]},
+            "search": {"design": "screen", "blocks": 12, "nuisance": ["lr"]},
             "replicates": 1,
             "budget": {"updates": 400, "evaluations": 16},
             "probe": {"measure": SIGNALS, "schedule": [0, 8, 20, 40, 200]},
