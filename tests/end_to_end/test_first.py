@@ -52,7 +52,8 @@ def runs(first: Ran, client: MlflowClient) -> dict[int, Run]:
     assert {run.data.tags["mlflow.parentRunId"] for run in found if run not in parents} == {parents[0].info.run_id}
     assert all(run.info.status == "FINISHED" for run in found)
     files = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
-    assert files == {"sweep.yaml", "table.md", "table.json", "gradients.png"}
+    reports = {"report.html", "report.md", "report.json", "arms.json"}
+    assert files == {"sweep.yaml", "table.md", "table.json", "gradients.png", *reports}
     return {int(run.data.tags[names.TRIAL]): run for run in found if run not in parents}
 
 
