@@ -22,6 +22,7 @@ from mlflow.tracking import MlflowClient
 from sweeps.recording import names
 from sweeps.recording.weights import best_of, load_weights
 
+pytestmark = pytest.mark.slow  # a minute; what it looks at through the page, tests of recording look at in the store
 PAGE = Path(__file__).parents[2] / "docs" / "dashboard.md"
 SPEC = """
 name: small

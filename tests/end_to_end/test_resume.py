@@ -156,6 +156,7 @@ def test_a_worker_and_then_the_driver_are_killed(tmp_path: Path, undisturbed: Ra
     assert "has finished" in finished.err
 
 
+@pytest.mark.slow
 def test_stopped_from_elsewhere_and_refused_while_it_runs(tmp_path: Path, undisturbed: Ran) -> None:
     home = tmp_path / "home"
     spec = written(tmp_path)
