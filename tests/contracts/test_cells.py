@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rnnlab.activations import ACTIVATIONS
 from rnnlab.cells import CELLS
 from rnnlab.cells.base import Cell, States, Weights, loop
+from rnnlab.cells.lstm import LSTM, WIDE
 from rnnlab.choices import Choice, options_of
 from rnnlab.model import from_torch, load_cell
 from rnnlab.training.seeding import generator_for
@@ -285,3 +286,22 @@ def test_float32_is_torchs_own_module(kind: str, depth: int) -> None:
         for (name, _), gradient in zip(module.named_parameters(), expected, strict=True):
             torch.testing.assert_close(named[name][0], gradient, rtol=1e-6, atol=1e-6)
         assert g_SP.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("hidden", [WIDE - 1, WIDE])
+def test_a_probed_lstm_is_the_loop_on_both_sides_of_where_its_way_changes(hidden: int) -> None:
+    torch.manual_seed(0)
+    rows = 4 * hidden
+    shapes = ((2, rows, 3), (2, rows, hidden), (2, rows), (2, rows))
+    weights = Weights(*(torch.randn(shape, dtype=torch.float64).mul(0.1).requires_grad_() for shape in shapes))
+    x_TSBI = torch.randn(7, 2, 4, 3, dtype=torch.float64)
+    cell, found = LSTM(None), []
+    for way in (
+        lambda probe: cell.fast(weights, x_TSBI, probe),
+        lambda probe: loop(cell, weights, x_TSBI, {"h": probe})["h"],
+    ):
+        probe = torch.zeros(7, 2, 4, hidden, dtype=torch.float64, requires_grad=True)
+        h = way(probe)
+        found.append((h.detach(), *torch.autograd.grad(h.square().sum(), [probe, *weights])))
+    for fast, slow in zip(*found, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
