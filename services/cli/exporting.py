@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, home_at
+from services.cli.options import HomeOption, JsonOption, SweepArgument, home_at
 
 if TYPE_CHECKING:
     from sweeps.report.export import Exported
 
 
 def export(
-    id: Annotated[str, typer.Argument(help="Of the sweep; `rnnlab sweep list` knows them.")],
+    id: SweepArgument,
     to: Annotated[
         str, typer.Option(metavar="parquet|csv|optuna", help="Tables, or a study for Optuna's dashboard.")
     ] = "parquet",

@@ -14,6 +14,7 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of stores and files (or RNNLAB_HOME; default ./rnnlab-home)."),
 ]
+SweepArgument = Annotated[str, typer.Argument(metavar="ID", help="Of the sweep; `rnnlab sweep list` knows them.")]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Trials at a time, one CPU each (default: the CPUs there are).")
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, home_at
+from services.cli.options import HomeOption, JsonOption, SweepArgument, home_at
 
 REPORT = "report.json"
 SHOWN = 6
@@ -17,7 +17,7 @@ SHOWN = 6
 
 
 def report(
-    id: Annotated[str, typer.Argument(help="Of the sweep; `rnnlab sweep list` knows them.")],
+    id: SweepArgument,
     home: HomeOption = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     as_json: JsonOption = False,

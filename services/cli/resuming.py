@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import FailuresOption, HomeOption, JsonOption, WorkersOption, home_at
+from services.cli.options import FailuresOption, HomeOption, JsonOption, SweepArgument, WorkersOption, home_at
 from services.cli.running import AddressOption, drive
-
-Id = Annotated[str, typer.Argument(help="Of the sweep; `rnnlab sweep list` knows them.")]
 
 
 def resume(
-    id: Id,
+    id: SweepArgument,
     home: HomeOption = None,
     workers: WorkersOption = None,
     address: AddressOption = None,
@@ -36,7 +34,7 @@ def resume(
 
 
 def stop(
-    id: Id,
+    id: SweepArgument,
     home: HomeOption = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait until it has stopped; 0 only asks.")] = 60.0,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import comparing, exporting, planning, predicting, reporting, resuming
-from services.cli.options import FailuresOption, HomeOption, JsonOption, WorkersOption, home_at
+from services.cli.options import FailuresOption, HomeOption, JsonOption, SweepArgument, WorkersOption, home_at
 from services.cli.running import AddressOption, drive
 from services.cli.showing import rows_in, show_rows
 
@@ -78,7 +78,7 @@ def list_sweeps(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="Of the sweep; `rnnlab sweep list` knows them.")],
+    id: SweepArgument,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -25,6 +25,7 @@ from sweeps.analysis.prediction import (
 )
 from sweeps.analysis.results import Interval
 from sweeps.analysis.signals import FEW, READ
+from sweeps.recipes import RECIPES
 from sweeps.report.figure_parts import MEDIUM, SMALL, dress, new_figure
 
 PLACE = "docs/prediction.md"
@@ -92,9 +93,15 @@ def page(found: Prediction, picture: str = "prediction.png", place: str = PLACE)
         "## Caveats",
         "\n".join(f"- {line}" for line in caveats(found)),
         "## Make this page",
-        f"```\nrnnlab sweep predict {ids} --write {place}\n```",
+        "```\n" + "\n".join([*_runs(found), f"rnnlab sweep predict {ids} --write {place}"]) + "\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _runs(found: Prediction) -> list[str]:
+    """Commands that make those of the sweeps that are recipes."""
+    by_name = {name.replace("_", "-"): name for name in RECIPES}
+    return [f"rnnlab sweep run {by_name[one.sweep_id]}" for one in found.sweeps if one.sweep_id in by_name]
 
 
 def answer(found: Prediction) -> list[str]:
@@ -261,7 +268,8 @@ def _method(found: Prediction) -> list[str]:
         "Replicates that had diverged by a percent are no question there.",
         "A model is a logistic regression (L2, C = 1) of standardised signals of that percent; a missing one is the "
         "median, with a flag. Solved and unsolved, and all sweeps, weigh the same.",
-        f"{judged}; the AUC is taken inside a sweep{'' if found.across else ' and group'}"
+        f"{judged}; the AUC is taken inside a sweep{'' if found.across else ' and group'}, "
+        "and where it varies the task inside one task"
         f"{', then the mean over sweeps' if found.across else ''}.",
         "Intervals come from 1,000 resamples of blocks (t on the logit), the same resamples for all models, so that "
         "differences are paired.",

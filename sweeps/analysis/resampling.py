@@ -48,6 +48,19 @@ def cells_of(data: SweepData) -> pd.Series:
     return pd.Series(str(data.spec.model.get("cell", "rnn")), index=data.frame.index)
 
 
+def tasks_of(data: SweepData) -> NDArray[np.int_]:
+    """Which task each row ran, where the sweep varies it: a longer one is harder, and its signals are others."""
+    varied = [axis for axis in data.axes if axis.startswith("task.")]
+    if not varied:
+        return np.zeros(len(data.frame), dtype=int)
+    return np.asarray(data.frame.groupby(varied).ngroup(), dtype=np.int_)
+
+
+def both_outcomes(solved: NDArray[np.bool_], tasks: NDArray[np.int_]) -> bool:
+    """Whether some task has a solved and an unsolved row."""
+    return any(0 < solved[tasks == task].sum() < (tasks == task).sum() for task in np.unique(tasks))
+
+
 def groups_of(data: SweepData) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Rows by cell type where there are several, then `all`."""
     cells = cells_of(data)
@@ -85,17 +98,17 @@ class Pairs:
     @classmethod
     def of(
         cls, scores: Array, solved: NDArray[np.bool_], units: NDArray[np.int_], count: int,
-        folds: NDArray[np.int_] | None = None,
+        strata: NDArray[np.int_] | None = None,
     ) -> Pairs:  # fmt: skip
         """Args:
-        scores, solved, units: by row. count: units in all. folds: by row; pairs are within a fold alone, since
-            scores of several fits cannot be compared.
+        scores, solved, units: by row. count: units in all. strata: by row; pairs are within one alone, since
+            scores of several fits, or on tasks of several lengths, cannot be compared.
         """
         high, low = scores[solved], scores[~solved]
         won = (high[:, None] > low) + 0.5 * (high[:, None] == low)
         both = np.ones_like(won)
-        if folds is not None:
-            both = (folds[solved][:, None] == folds[~solved]).astype(np.float64)
+        if strata is not None:
+            both = (strata[solved][:, None] == strata[~solved]).astype(np.float64)
         places = (units[solved][:, None] * count + units[~solved]).ravel()
 
         def by_unit(weights: Array) -> Array:

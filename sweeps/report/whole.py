@@ -93,9 +93,7 @@ def refreshing(url: str, sweep_id: str, folder: Path, lag: int, ended: Callable[
             if ended() == seen:
                 continue
             seen, began = ended(), time.monotonic()
-            with subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=lambda: os.nice(10)
-            ) as process:
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 while process.poll() is None and not over.wait(0.2):
                     pass
                 process.kill()
@@ -112,6 +110,7 @@ def refreshing(url: str, sweep_id: str, folder: Path, lag: int, ended: Callable[
 
 def main() -> None:
     """Write one report: URL, ID, FOLDER and LAG are the arguments."""
+    os.nice(10)  # training goes first
     url, sweep_id, folder, lag = sys.argv[1:]
     with Lab.open(url) as lab:
         write_whole(lab, sweep_id, Path(folder), int(lag), running=True)
