@@ -14,3 +14,5 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RNNLAB_", extra="ignore")
 
     home: Path = Field(Path("rnnlab-home"), description="where stores, artifacts and files lie")
+    lab: str | None = Field(None, description="URL of a lab database elsewhere: postgresql://user@host/name")
+    mlflow: str | None = Field(None, description="address of an MLflow server elsewhere: http://host:5000")

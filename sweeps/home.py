@@ -1,4 +1,4 @@
-"""Where everything lies on one machine: two SQLite files, artifacts, and a folder for each sweep."""
+"""Where everything lies: on one machine two SQLite files, artifacts and a folder for each sweep; or elsewhere."""
 
 from __future__ import annotations
 
@@ -18,24 +18,36 @@ ERROR_FILE = "error.txt"
 
 @dataclass(frozen=True)
 class Home:
-    """`RNNLAB_HOME`: `lab.db`, `mlflow.db`, `artifacts/`, `sweeps/ID/`."""
+    """`RNNLAB_HOME`: `lab.db`, `mlflow.db`, `artifacts/`, `sweeps/ID/`.
+
+    Args:
+        path: the folder; on a cluster one that every node sees under this name.
+        lab: URL of a lab database elsewhere, `postgresql://user@host/name`; None: `lab.db` here.
+        mlflow: address of an MLflow server, `http://host:5000`; None: `mlflow.db` and `artifacts/` here.
+    """
 
     path: Path
+    lab: str | None = None
+    mlflow: str | None = None
 
     @property
     def lab_url(self) -> str:
         """The lab database."""
-        return lab_url(self.path)
+        return self.lab or lab_url(self.path)
 
     @property
     def mlflow_uri(self) -> str:
-        """MLflow's store."""
-        return f"sqlite:///{self.path.resolve() / 'mlflow.db'}"
+        """MLflow's store, or its server."""
+        return self.mlflow or f"sqlite:///{self.path.resolve() / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
         """MLflow's artifacts, a folder a sweep."""
         return self.path.resolve() / "artifacts"
+
+    def artifact_folder(self, sweep_id: str) -> Path | None:
+        """Where MLflow keeps a sweep's artifacts; None where a server decides."""
+        return None if self.mlflow else self.artifacts / sweep_id
 
     def sweep_folder(self, sweep_id: str) -> Path:
         """Files of one sweep: its spec, spool, pictures, curves and tables."""
@@ -62,7 +74,7 @@ class Home:
         """Raises:
         PlaceError: no sweep has run here.
         """
-        if not (self.path / "lab.db").is_file():
+        if self.lab is None and not (self.path / "lab.db").is_file():
             raise PlaceError(
                 f"{self.path} holds no lab.db: no sweep has run in this home; run one (`rnnlab sweep run first`), "
                 "or name the right folder with --home or RNNLAB_HOME"

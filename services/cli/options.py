@@ -29,4 +29,5 @@ def home_at(path: Path | None) -> Home:
     from services.settings import Settings
     from sweeps.home import Home
 
-    return Home(path or Settings().home)
+    settings = Settings()
+    return Home(path or settings.home, settings.lab, settings.mlflow)

@@ -18,6 +18,9 @@ def ui(
 ) -> None:
     """Open the MLflow dashboard on the sweeps of this home; Ctrl-C ends it."""
     place = home_at(home)
+    if place.mlflow:
+        typer.echo(f"MLflow on {place.mlflow}, which runs already (RNNLAB_MLFLOW)")
+        return
     place.must_exist()
     typer.echo(f"MLflow on http://{host}:{port} (home {place.path}); Ctrl-C ends it")
     sys.stdout.flush()

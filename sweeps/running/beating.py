@@ -1,0 +1,51 @@
+"""The heartbeat of a driver: it renews the lease, hears of stops, and looks at the recorder."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from sweeps.recording import actor
+from sweeps.running.books import Books
+from sweeps.running.stopping import request_stop
+
+HEARTBEAT = 2.0
+"""Seconds between two renewals of the lease."""
+
+
+@contextlib.contextmanager
+def beating(books: Books, folder: Path) -> Iterator[None]:
+    """Renew the lease, hear of a stop that somebody else asked for, and look at the recorder, in a thread."""
+    over = threading.Event()
+
+    def beat() -> None:
+        import ray
+
+        while not over.wait(HEARTBEAT):
+            if books.lab.heartbeat(books.sweep_id) and not books.stopping and not books.closing:
+                request_stop(books, folder)
+            with contextlib.suppress(ray.exceptions.GetTimeoutError):
+                store_runs(books, ray.get(books.recorder.status.remote(), timeout=HEARTBEAT))
+            books.watcher.changed(books.progress)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def store_runs(books: Books, status: actor.RecorderStatus) -> None:
+    """Keep in the lab database where MLflow has the sweep and its trials."""
+    before = books.progress.recording
+    known = before.run_ids if before else {}
+    if status.experiment_id and (before is None or before.experiment_id is None):
+        books.lab.set_mlflow(books.sweep_id, status.experiment_id, status.parent_id)
+    for number, run_id in status.run_ids.items():
+        if number not in known:
+            books.lab.set_trial_run(books.sweep_id, number, run_id)
+    books.progress.recording = status
