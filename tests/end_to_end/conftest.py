@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from commands import Ran, once
+from night import SPEC
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,11 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def weather(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The recipe `weather`, whole, its result as JSON."""
     return once(tmp_path_factory, "weather", "sweep", "run", "weather", "--json")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The sweep that nothing happened to."""
+    spec = tmp_path_factory.mktemp("spec") / "night.yaml"
+    spec.write_text(SPEC)
+    return once(tmp_path_factory, "undisturbed", "sweep", "run", str(spec), "--workers", "2", "--json")
