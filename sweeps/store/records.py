@@ -47,6 +47,16 @@ class SweepRecord(Record):
     mlflow_run_id: str | None = None
     message: str | None = None
     """Why it failed or stopped."""
+    launched_by: str | None = None
+    """Name of the token that launched it; None from a command line or a service without tokens."""
+    idempotency_key: str | None = None
+    """A launch repeated with this key is this sweep."""
+    workers: int | None = None
+    """Trials at a time that its launcher asked for."""
+    job_id: str | None = None
+    """Of the service's last job that ran it."""
+    attempts: int = 0
+    """Jobs that the service has started for it."""
 
 
 class BlockRecord(Record):

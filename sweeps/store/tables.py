@@ -87,6 +87,26 @@ class SweepRow(Row):
     mlflow_experiment_id: Mapped[str | None]
     mlflow_run_id: Mapped[str | None]
     message: Mapped[str | None]
+    launched_by: Mapped[str | None]
+    idempotency_key: Mapped[str | None] = mapped_column(unique=True, index=True)
+    workers: Mapped[int | None]
+    job_id: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default="0", default=0)
+
+
+class TokenRow(Row):
+    """What lets a person into the service; only the hash of the secret is kept."""
+
+    __tablename__ = "tokens"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    hash: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    most_sweeps: Mapped[int | None]
+    most_trials: Mapped[int | None]
 
 
 class BlockRow(Row):

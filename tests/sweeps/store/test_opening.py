@@ -120,7 +120,7 @@ def set_revision(engine: Engine, revision: str) -> None:
 
 def test_a_newer_or_foreign_database_is_refused(lab: Lab, url: str) -> None:
     set_revision(lab.engine, "9999")
-    with pytest.raises(PlaceError, match=r"revision '9999', but this rnnlab knows '0002' at most.*MLflow"):
+    with pytest.raises(PlaceError, match=rf"revision '9999', but this rnnlab knows '{HEAD}' at most.*MLflow"):
         Lab.open(url)
 
 
