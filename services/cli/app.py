@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rnnlab.errors import RnnlabError
-from services.cli import probing, recipes, sweep, ui
+from services.cli import probing, recipes, serving, sweep, tokens, ui
 
 app = typer.Typer(
     help="Which mitigation keeps gradients alive through time in a recurrent network, and does it make the "
@@ -21,6 +21,8 @@ app.command("recipes")(recipes.recipes)
 app.command("probe")(probing.probe)
 app.add_typer(sweep.app, name="sweep")
 app.command("ui")(ui.ui)
+app.command("serve")(serving.serve)
+app.add_typer(tokens.app, name="token")
 
 
 def _version(wanted: bool) -> None:
@@ -46,6 +48,14 @@ def main() -> None:
         app()
     except RnnlabError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        from sweeps.home import place_behind
+
+        place = place_behind(error)
+        if place is None:  # a bug
+            raise
+        typer.echo(f"error: {place}; mend that and try again", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

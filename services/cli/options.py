@@ -16,18 +16,40 @@ HomeOption = Annotated[
 ]
 SweepArgument = Annotated[str, typer.Argument(metavar="ID", help="Of the sweep; `rnnlab sweep list` knows them.")]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Trials at a time, one CPU each (default: the CPUs there are).")
+    int | None, typer.Option(min=1, help="Trials at a time (default: as many as there is room for).")
 ]
 FailuresOption = Annotated[
     int, typer.Option("--max-failures", min=0, help="Times a trial is taken up again after its worker died.")
 ]
+CpusOption = Annotated[
+    int | None, typer.Option("--cpus-per-trial", min=1, help="Processors of a trial, and its threads (spec: 1).")
+]
+GpusOption = Annotated[
+    float | None, typer.Option("--gpus-per-trial", min=0, help="GPUs that a trial reserves, or a fraction (spec: 0).")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--memory-per-trial", metavar="SIZE", help="Memory that a trial reserves and is held to, as 2GB."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
 
 
-def home_at(path: Path | None) -> Home:
+PatienceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--mlflow-patience",
+        min=0,
+        metavar="SECONDS",
+        help="Without progress, to wait for MLflow at the end (or RNNLAB_MLFLOW_PATIENCE; default 600).",
+    ),
+]
+
+
+def home_at(path: Path | None, mlflow_patience: float | None = None) -> Home:
     """The home that an option, the environment or the default names."""
     from services.settings import Settings
     from sweeps.home import Home
 
     settings = Settings()
-    return Home(path or settings.home, settings.lab, settings.mlflow)
+    patience = settings.mlflow_patience if mlflow_patience is None else mlflow_patience
+    return Home(path or settings.home, settings.lab, settings.mlflow, settings.database_patience, patience)

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import FailuresOption, HomeOption, JsonOption, SweepArgument, WorkersOption, home_at
+from services.cli.options import (
+    CpusOption,
+    FailuresOption,
+    GpusOption,
+    HomeOption,
+    JsonOption,
+    MemoryOption,
+    PatienceOption,
+    SweepArgument,
+    WorkersOption,
+    home_at,
+)
 from services.cli.running import AddressOption, drive
 
 
@@ -17,6 +28,10 @@ def resume(
     workers: WorkersOption = None,
     address: AddressOption = None,
     max_failures: FailuresOption = 3,
+    mlflow_patience: PatienceOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a sweep that was stopped, or whose driver died.
@@ -24,13 +39,16 @@ def resume(
     Trials that ended stay; those in flight go on from their last checkpoint, with the numbers they would have had.
     Example: rnnlab sweep resume first
     """
-    place = home_at(home)
+    place = home_at(home, mlflow_patience)
     from sweeps.running.run import resume_sweep
 
     def go_on(**options: object) -> object:
         return resume_sweep(id, place, **options)  # type: ignore[arg-type]
 
-    drive(go_on, place, workers=workers, address=address, max_failures=max_failures, as_json=as_json)
+    resources = {"cpus": cpus, "gpus": gpus, "memory": memory}
+    drive(
+        go_on, place, workers=workers, address=address, max_failures=max_failures, resources=resources, as_json=as_json
+    )
 
 
 def stop(

@@ -74,6 +74,7 @@ class LiveWatcher:
         )
         self._said: set[int] = set()
         self._notice = ""
+        self._lags = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> LiveWatcher:
@@ -98,13 +99,22 @@ class LiveWatcher:
             if self._live is not None:
                 self._live.update(_live_view(progress))
                 return
-            for number, trial in sorted(progress.trials.items()):
-                if trial.outcome != "running" and number not in self._said:
-                    self._said.add(number)
+            for trial in sorted(progress.recent, key=lambda trial: trial.number):
+                if trial.number not in self._said:
+                    self._said.add(trial.number)
                     self.console.print(f"[{progress.ended}/{progress.total}] {_line(trial)}", markup=False)
+            self._say_lag(progress)
             if progress.notice and progress.notice != self._notice:
                 self._notice = progress.notice
-                self.console.print(progress.notice)
+                self.console.print(progress.notice, markup=False)
+
+    def _say_lag(self, progress: SweepProgress) -> None:
+        """A line where recording begins to lag, and one where it has caught up."""
+        lags = progress.recording is not None and progress.recording.error is not None
+        if lags != self._lags and progress.recording is not None:
+            self._lags = lags
+            said = progress.recording.lag.words() or f"recording lags ({progress.recording.error})"
+            self.console.print(said if lags else "recording goes on", markup=False)
 
 
 def _live_view(progress: SweepProgress) -> Group:
@@ -115,15 +125,16 @@ def _live_view(progress: SweepProgress) -> Group:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("#", "configuration", "updates", "score", "verdict: init → now", "decades", "exploded"):
         table.add_column(name, justify="right" if name in ("#", "updates", "score", "decades") else "left")
-    trials = sorted(progress.trials.values(), key=lambda trial: (trial.outcome != "running", -trial.number))
+    under_way = sorted(progress.running.values(), key=lambda trial: -trial.number)
+    trials = [*under_way, *reversed(list(progress.recent))]
     for trial in sorted(trials[:SHOWN], key=lambda trial: trial.number):
         table.add_row(*_live_row(trial))
     parts: list[Any] = [head, ProgressBar(total=1.0, completed=share, width=60), table]
-    if len(trials) > SHOWN:
-        parts.append(Text(f"... and {len(trials) - SHOWN} trials before", style="dim"))
+    if len(progress.trials) > SHOWN:
+        parts.append(Text(f"... and {len(progress.trials) - SHOWN} trials before", style="dim"))
     recording = progress.recording
     if recording is not None and recording.error:
-        parts.append(Text(f"recording lags: {recording.waiting} messages wait ({recording.error})", style="yellow"))
+        parts.append(Text(recording.lag.words(), style="yellow"))
     if progress.notice:
         parts.append(Text(progress.notice, style="yellow"))
     return Group(*parts)

@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import comparing, exporting, planning, predicting, reporting, resuming
-from services.cli.options import FailuresOption, HomeOption, JsonOption, SweepArgument, WorkersOption, home_at
+from services.cli import checking, comparing, exporting, planning, predicting, recording, reporting, resuming
+from services.cli.options import (
+    CpusOption,
+    FailuresOption,
+    GpusOption,
+    HomeOption,
+    JsonOption,
+    MemoryOption,
+    PatienceOption,
+    SweepArgument,
+    WorkersOption,
+    home_at,
+)
 from services.cli.running import AddressOption, drive
-from services.cli.showing import rows_in, show_rows
+from services.cli.showing import say_lag, show_rows, shown_of
 
 if TYPE_CHECKING:
     from sweeps.home import Home
@@ -24,7 +35,9 @@ app.command("export")(exporting.export)
 app.command("compare")(comparing.compare)
 app.command("report")(reporting.report)
 app.command("predict")(predicting.predict)
+app.command("check")(checking.check)
 app.command("resume")(resuming.resume)
+app.command("record")(recording.record)
 app.command("stop")(resuming.stop)
 
 
@@ -35,6 +48,10 @@ def run(
     workers: WorkersOption = None,
     address: AddressOption = None,
     max_failures: FailuresOption = 3,
+    mlflow_patience: PatienceOption = None,
+    cpus: CpusOption = None,
+    gpus: GpusOption = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a sweep here, print its findings and write its report; Ctrl-C once stops gently, `resume` goes on.
@@ -42,14 +59,17 @@ def run(
     Examples: rnnlab sweep run first;  rnnlab sweep run mine.yaml --workers 2
     """
     spec = spec_of(what)
-    place = home_at(home)
+    place = home_at(home, mlflow_patience)
     from sweeps.recipes import RECIPES
     from sweeps.running.run import run_sweep
 
     def begin(**options: object) -> object:
         return run_sweep(spec, place, again=what in RECIPES, **options)  # type: ignore[arg-type]
 
-    drive(begin, place, workers=workers, address=address, max_failures=max_failures, as_json=as_json)
+    resources = {"cpus": cpus, "gpus": gpus, "memory": memory}
+    drive(
+        begin, place, workers=workers, address=address, max_failures=max_failures, resources=resources, as_json=as_json
+    )
 
 
 @app.command("list")
@@ -58,7 +78,14 @@ def list_sweeps(home: HomeOption = None, as_json: JsonOption = False) -> None:
     place = home_at(home)
     place.must_exist()
     with _lab(place) as lab:
-        found = [_summary(sweep, lab) for sweep in lab.sweeps()]
+        counts = lab.counts()
+        found = [
+            {
+                **_summary(sweep, counts.get(sweep.id, {})),
+                "recording": _recording(place.sweep_folder(sweep.id), sweep.status),
+            }
+            for sweep in lab.sweeps()
+        ]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -80,18 +107,20 @@ def list_sweeps(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def show(
     id: SweepArgument,
     home: HomeOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every trial, by number.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a sweep's table of configurations, as far as it is."""
+    """Show a sweep's table of configurations, as far as it is; of a large one its arms, or the best trials first."""
     place = home_at(home)
     place.must_exist()
     with _lab(place) as lab:
         sweep = lab.sweep(id)
-        rows = rows_in(lab, id, running=sweep.status == "running")
+        shown = shown_of(lab, id, running=sweep.status == "running", everything=everything or as_json)
     if as_json:
-        typer.echo(json.dumps([row.as_dict() for row in rows]))
+        typer.echo(json.dumps([row.as_dict() for row in shown.rows]))
+        say_lag(id, place.sweep_folder(id), sweep.status)
         return
-    show_rows(id, rows, place.sweep_folder(id), sweep.status, sweep.message)
+    show_rows(id, shown, place.sweep_folder(id), sweep.status, sweep.message)
 
 
 def spec_of(what: str) -> SweepSpec:
@@ -123,18 +152,36 @@ def _lab(place: Home) -> Lab:
     return Lab.open(place.lab_url)
 
 
-def _summary(sweep: SweepRecord, lab: Lab) -> dict[str, Any]:
+def _recording(folder: Path, status: str) -> dict[str, Any] | None:
+    """What of a sweep is not in MLflow; None where all of it is."""
+    from sweeps.recording.lag import lag_of
+
+    lag = lag_of(folder, running=status == "running")
+    return None if lag is None else lag.as_dict()
+
+
+def _planned(sweep: SweepRecord, begun: int) -> int:
+    """Trials that a sweep has, or will have; a space is parsed only where nothing else says it."""
+    if sweep.status == "finished":
+        return begun
+    search = sweep.spec.get("search", {})
+    if "trials" in search and "design" not in search:
+        return int(search["trials"])
     from sweeps.spec import SweepSpec
 
-    trials = lab.trials(sweep.id)
+    return SweepSpec.model_validate(sweep.spec).trials
+
+
+def _summary(sweep: SweepRecord, counts: dict[str, int]) -> dict[str, Any]:
+    begun = sum(counts.values())
     ends = sweep.ended_at or sweep.heartbeat_at
     return {
         "id": sweep.id,
         "name": sweep.name,
         "status": sweep.status,
         "description": sweep.spec.get("description", ""),
-        "trials": SweepSpec.model_validate(sweep.spec).trials,
-        "ended": sum(trial.state != "running" for trial in trials),
+        "trials": _planned(sweep, begun),
+        "ended": begun - counts.get("running", 0),
         "created_at": sweep.created_at.isoformat(),
         "started_at": sweep.started_at.isoformat() if sweep.started_at else None,
         "ended_at": sweep.ended_at.isoformat() if sweep.ended_at else None,

@@ -1,0 +1,1 @@
+"""The cluster: its image, its secrets, its first start."""

@@ -1,0 +1,123 @@
+"""The pages: sweeps, one sweep, one trial, the launch form. They show what the API gives, as it gives it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from rnnlab.choices import choose
+from services.api.models import SweepSeen
+from services.api.security import Here, Launcher, Viewer
+from services.api.seeing import event_seen, sweep_seen, sweeps_seen, trial_seen
+from services.api.service import Service
+from services.web.rendering import HERE, render
+from sweeps.recipes import RECIPES
+from sweeps.store.paging import Paging
+
+router = APIRouter(include_in_schema=False)
+static = StaticFiles(directory=HERE / "static")
+PER_PAGE = 25
+BEST = 12
+"""Trials that a sweep's page shows with their curves."""
+FINDINGS = 6
+"""Findings that it shows; the report has all."""
+
+
+@router.get("/", response_class=HTMLResponse)
+def sweeps(
+    request: Request,
+    service: Here,
+    caller: Viewer,
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    text: Annotated[str, Query(max_length=100)] = "",
+) -> HTMLResponse:
+    """Sweeps with their progress, newest first."""
+    found, total = Paging(service.queue.engine).sweeps_page(
+        status=None, launched_by=None, text=text or None, offset=(page - 1) * PER_PAGE, limit=PER_PAGE
+    )
+    return render(
+        request, "sweeps.html", caller, sweeps=sweeps_seen(service, found), total=total, page=page, text=text,
+        pages=max(1, -(-total // PER_PAGE)),
+    )  # fmt: skip
+
+
+@router.get("/sweeps/{id}", response_class=HTMLResponse)
+def sweep(request: Request, service: Here, caller: Viewer, id: str) -> HTMLResponse:
+    """One sweep: progress, verdicts, best configurations, gradients, findings so far."""
+    return render(request, "sweep.html", caller, **_sweep(service, id, caller))
+
+
+@router.get("/sweeps/{id}/now", response_class=HTMLResponse)
+def now(request: Request, service: Here, caller: Viewer, id: str) -> HTMLResponse:
+    """The part of a sweep's page that changes; its script puts it in."""
+    return render(request, "now.html", caller, **_sweep(service, id, caller))
+
+
+@router.get("/sweeps/{id}/trials/{number}", response_class=HTMLResponse)
+def trial(request: Request, service: Here, caller: Viewer, id: str, number: int) -> HTMLResponse:
+    """One trial: loss by timestep, gradient curves, a heatmap with a slider over updates."""
+    from services.api.trials import trial as one
+
+    found = one(service, caller, id, number)
+    return render(request, "trial.html", caller, sweep=sweep_seen(service, id), trial=found)
+
+
+@router.get("/launch", response_class=HTMLResponse)
+def launch(
+    request: Request, service: Here, caller: Launcher, recipe: Annotated[str, Query(max_length=100)] = "first"
+) -> HTMLResponse:
+    """A recipe's YAML to edit, checked while one types, its plan and cost, and the button that launches it."""
+    name = recipe if recipe in RECIPES else "first"
+    recipes = {one: line.summary for one, line in RECIPES.items()}
+    return render(request, "launch.html", caller, recipes=recipes, chosen=name, yaml=_recipe(name))
+
+
+@router.get("/static/plotly.js")
+def plotly() -> Response:
+    """The drawing library, from the package that we depend on anyway."""
+    return Response(_plotly(), media_type="text/javascript", headers={"Cache-Control": "public, max-age=86400"})
+
+
+def _sweep(service: Service, id: str, caller: Any) -> dict[str, Any]:
+    record = service.queue.sweep(id)
+    seen: SweepSeen = sweep_seen(service, id)
+    pages = Paging(service.queue.engine)
+    best, _ = pages.trials_page(id, sort="score", limit=BEST)
+    running, _ = pages.trials_page(id, state="running", limit=BEST)
+    events = service.queue.events(id)
+    return {
+        "sweep": seen,
+        "best": [trial_seen(service, record, one) for one in best if one.score is not None],
+        "running": [trial_seen(service, record, one) for one in running],
+        "events": [event_seen(event) for event in events[-8:][::-1]],
+        "findings": _findings(service, id),
+        "mine": caller.may_change(record),
+    }
+
+
+def _findings(service: Service, id: str) -> list[dict[str, Any]]:
+    """The strongest findings of the report, as far as there is one."""
+    path = service.home.sweep_folder(id) / "report.json"
+    try:
+        found = json.loads(path.read_text())["findings"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return list(found[:FINDINGS])
+
+
+@lru_cache
+def _recipe(name: str) -> str:
+    text: str = choose(RECIPES, name).load()().to_yaml()
+    return text
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+    return str(get_plotlyjs())
