@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install sweep test check bench format clean
+# whichever there is; a docker-compose 1.29 will do
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+RECIPE ?= first
+WORKERS ?= 2
+
+.PHONY: help install sweep test check bench format clean cluster cluster-down test-cluster
 
 help:
 	@echo "make sweep    run the recipe 'first' here and print its findings"
 	@echo "make test     run the fast tests (slow ones: $(BIN)/pytest -m slow)"
 	@echo "make check    format, lint and types"
 	@echo "make bench    ratios against torch and the usual way"
+	@echo "make cluster  bring up docker-compose.yml and run RECIPE=first on WORKERS=2; make cluster-down stops it"
+	@echo "make test-cluster  the cluster while its parts are killed one after the other; needs a Docker engine"
 	@echo "make install  make .venv and install with constraints.txt"
 
 install: $(INSTALLED)
@@ -37,6 +44,22 @@ bench: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.env:
+	services/deploy/secrets.sh
+
+cluster: .env
+	$(COMPOSE) up --detach --build --scale ray-worker=$(WORKERS)
+	@grep ^RNNLAB_ADMIN_TOKEN= .env | $(COMPOSE) exec -T service \
+	  python -m services.deploy.first $(RECIPE) "$$($(COMPOSE) port service 8000)"
+
+cluster-down:
+	$(COMPOSE) down
+	@echo "the volumes stay, and with them every sweep: 'make cluster' goes on with them;"
+	@echo "'$(COMPOSE) down --volumes' removes them for ever"
+
+test-cluster: install
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -38,6 +38,8 @@ class Line:
     """Schema of its options; the first one may be written alone, as in `{orthogonal: 1.2}`."""
     cells: tuple[str, ...] | None = None
     """Names of the cells that accept it; None: every cell."""
+    activations: tuple[str, ...] | None = None
+    """Names of the activations that it is defined for; None: every one."""
 
     @cached_property
     def schema(self) -> type[BaseModel]:

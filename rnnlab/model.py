@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rnnlab.activations import ACTIVATIONS
 from rnnlab.cells import CELLS
-from rnnlab.cells.base import Cell, States, Weights
+from rnnlab.cells.base import Cell, Limit, States, Weights
 from rnnlab.choices import Choice, choose
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
@@ -89,15 +89,25 @@ class Network(nn.Module):
             x = seen[-1]["h"]
         return seen
 
-    def top(self, x_TSBI: Tensor, theta_SP: Tensor | None = None, probes: Sequence[Tensor] | None = None) -> Tensor:
+    def top(
+        self,
+        x_TSBI: Tensor,
+        theta_SP: Tensor | None = None,
+        probes: Sequence[Tensor] | None = None,
+        limit: Limit | None = None,
+    ) -> Tensor:
         """h of the top layer (T, S, B, H), on the fastest path that the cell has.
 
         Args:
             probes: for each layer, zeros (T, S, B, H) whose gradient is the exact total dL/dh_t.
+            limit: acts on delta_t at every t of the backward pass; then there are no probes.
         """
         x = self._over_lanes(x_TSBI)
         for layer, weights in enumerate(self.layers(theta_SP)):
-            x = self.cell.fast(weights, x, probes[layer] if probes else None)
+            if limit is None:
+                x = self.cell.fast(weights, x, probes[layer] if probes else None)
+            else:
+                x = self.cell.limited(weights, x, limit)
         return x
 
     def read(self, h_TSBH: Tensor, theta_SP: Tensor | None = None) -> Tensor:
@@ -168,7 +178,7 @@ def _initial(spec: ModelSpec, cell: Cell, inputs: int, outputs: int | None, leng
     bias_init = choose(BIAS_INITS, spec.bias_init.kind).load()
     parts: list[Tensor] = []
     for layer in range(spec.depth):
-        draws = Draws(seed, layer, cell.gates, spec.hidden if layer else inputs, spec.hidden)
+        draws = Draws(seed, layer, cell.gates, spec.hidden if layer else inputs, spec.hidden, spec.activation)
         weights = init(draws, **spec.init.options)
         bias_init(draws, weights, length, **spec.bias_init.options)
         parts += [weights.w_ih_GI, weights.w_hh_GH, weights.b_ih_G, weights.b_hh_G]

@@ -128,6 +128,13 @@ class ModelSpec(Spec):
                     f"{self.cell.kind!r}; leave {table.noun} out, or in a space add "
                     f"`when: {{cell: {cells[0] if len(cells) == 1 else list(cells)}}}`"
                 )
+        known = INITS[self.init.kind].activations
+        if known is not None and self.activation is not None and self.activation.kind not in known:
+            raise SpecError(
+                f"init {self.init.kind!r} requires the activation {' or '.join(known)}, but the activation is "
+                f"{self.activation.kind!r}; choose another init, or in a space add "
+                f"`when: {{activation: {list(known)}}}`"
+            )
         return self
 
 
@@ -237,6 +244,17 @@ class TrialSpec(Spec):
         """12 hex digits that two trials share when only their block and seeds differ."""
         data = self.model_dump(mode="json", exclude={"seed", "block", "replicates"})
         return content_hash(data)
+
+    @model_validator(mode="after")
+    def _clip_fits(self) -> Self:
+        kind, cell = self.optim.clip.kind, self.model.cell.kind
+        cells = CLIPS[kind].cells
+        if cells is not None and cell not in cells:
+            raise SpecError(
+                f"clip {kind!r} requires the cell {' or '.join(cells)}, but the cell is {cell!r}; choose another clip, "
+                f"or in a space add `when: {{cell: {list(cells)}}}`"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """YAML that `TrialSpec.from_file` reads back as an equal spec."""

@@ -106,6 +106,16 @@ class Client:
         """Its report as html, md or json."""
         return self._ask("GET", f"/api/sweeps/{_part(id)}/report.{_part(kind)}").content
 
+    def rows(self, id: str) -> list[dict[str, Any]]:
+        """Its table of configurations, as `rnnlab sweep show --json` prints it."""
+        found: list[dict[str, Any]] = self._ask("GET", f"/api/sweeps/{_part(id)}/table").json()["items"]
+        return found
+
+    def findings(self, id: str) -> list[dict[str, Any]]:
+        """Its findings so far, strongest first; none before its first report."""
+        found: list[dict[str, Any]] = self._ask("GET", f"/api/sweeps/{_part(id)}/findings").json()["items"]
+        return found
+
     def log(self, id: str) -> str:
         """What its job has printed."""
         return self._ask("GET", f"/api/sweeps/{_part(id)}/log").text

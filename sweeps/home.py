@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlab.errors import PlaceError
+from rnnlab.errors import PlaceError, RnnlabError
 from sweeps.store import lab_url
 
 STOP_FILE = "stop"
@@ -14,6 +17,23 @@ CHECKPOINT_FILE = "checkpoint.pt"
 """A trial in the middle of its training, in its folder until it has ended."""
 ERROR_FILE = "error.txt"
 """The traceback of a trial that failed, in its folder."""
+ROOM = 4 * 2**20
+"""Bytes that must be free in a home before a sweep begins: about what its empty stores take."""
+PLACE_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ESTALE,
+    errno.ENXIO,
+}
+"""What a system says of a disk that is full, read-only, gone or another's."""
+PATIENCE = 120.0
+"""Seconds for which a driver tries again while the lab database is away."""
+MLFLOW_PATIENCE = 600.0
+"""Seconds without progress after which the end of a sweep waits for MLflow no more: what is left stays on disk."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +44,15 @@ class Home:
         path: the folder; on a cluster one that every node sees under this name.
         lab: URL of a lab database elsewhere, `postgresql://user@host/name`; None: `lab.db` here.
         mlflow: address of an MLflow server, `http://host:5000`; None: `mlflow.db` and `artifacts/` here.
+        patience: seconds for which a driver tries again while the lab database is away.
+        mlflow_patience: seconds without progress for which the end of a sweep waits for an MLflow that is away.
     """
 
     path: Path
     lab: str | None = None
     mlflow: str | None = None
+    patience: float = PATIENCE
+    mlflow_patience: float = MLFLOW_PATIENCE
 
     @property
     def lab_url(self) -> str:
@@ -54,20 +78,25 @@ class Home:
         return self.path.resolve() / "sweeps" / sweep_id
 
     def make(self) -> None:
-        """Make the folder and check that it can be written, before anything else is made.
+        """Make the folder and check that it can be written and has `ROOM`, before anything else is made.
 
         Raises:
-            PlaceError: it cannot be made or written.
+            PlaceError: it cannot be made or written, or its disk is full.
         """
+        probe = self.path / f".writable-{os.getpid()}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
-            probe.write_bytes(b"")
-            probe.unlink()
+            try:
+                with probe.open("wb") as file:  # a quota shows only where it is written
+                    file.write(bytes(ROOM))
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink(missing_ok=True)
         except OSError as error:
             raise PlaceError(
-                f"the home folder {self.path} must be one that can be made and written, but: {error.strerror}; "
-                "give another with --home or RNNLAB_HOME"
+                f"the home folder {self.path} must be one that can be made and written, with {ROOM >> 20} MB free, "
+                f"but: {error.strerror}; mend that, or give another with --home or RNNLAB_HOME"
             ) from None
 
     def must_exist(self) -> None:
@@ -79,6 +108,28 @@ class Home:
                 f"{self.path} holds no lab.db: no sweep has run in this home; run one (`rnnlab sweep run first`), "
                 "or name the right folder with --home or RNNLAB_HOME"
             )
+
+
+def place_behind(error: BaseException) -> PlaceError | None:
+    """What is wrong with a disk or a database, where that is behind an error; None of any other error.
+
+    Looks through what raised it, here or on a worker: torch, Ray and Tune each wrap an OSError in one of their own.
+    """
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        seen.add(id(one))
+        if isinstance(one, PlaceError):
+            return one
+        if isinstance(one, OSError) and one.errno in PLACE_ERRORS:
+            where = f" at {one.filename}" if one.filename else ""
+            return PlaceError(f"{one.strerror or os.strerror(one.errno)}{where} on {socket.gethostname()}")
+        if isinstance(one, RnnlabError):  # whoever raised it has judged what was behind it
+            continue
+        # the nearest last, since it is looked at next
+        behind = (getattr(one, "cause", None), one.__context__, one.__cause__)
+        waiting += [each for each in behind if isinstance(each, BaseException) and id(each) not in seen]
+    return None
 
 
 def trial_folder(sweep_folder: Path, number: int) -> Path:

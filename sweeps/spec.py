@@ -16,6 +16,7 @@ from rnnlab.spec import BudgetSpec, OptimSpec, ProbeSpec, Spec, TaskSpec, TrialS
 from rnnlab.training import OPTIMISERS
 from rnnlab.written import dump_yaml, read_spec_file, validated
 from sweeps.recording.names import TABLES
+from sweeps.running.resources import ResourcesSpec
 from sweeps.search.spec import SearchSpec
 from sweeps.search.stages import Stages
 from sweeps.space.decode import decode
@@ -46,6 +47,8 @@ class SweepSpec(Spec):
     probe: ProbeSpec = ProbeSpec()
     objective: Literal["score"] = "score"
     """What the search minimises: log10(validation loss / trivial baseline)."""
+    resources: ResourcesSpec = ResourcesSpec()
+    """What each trial is given of a machine: `{cpus: 1, gpus: 0, memory: 2GB}`."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -133,8 +136,8 @@ class SweepSpec(Spec):
 
     @property
     def content_hash(self) -> str:
-        """12 hex digits of all but the name: equal specs ask and train the same."""
-        return content_hash(self.model_dump(mode="json", exclude={"name", "description"}))
+        """12 hex digits of all but name, description and resources: equal specs ask and train the same."""
+        return content_hash(self.model_dump(mode="json", exclude={"name", "description", "resources"}))
 
     def to_yaml(self) -> str:
         """YAML that reads back as an equal spec, defaults left out."""

@@ -33,6 +33,28 @@ ACTIVATIONS = Table(
             cells=PLAIN,
         ),
         "sin": Line("rnnlab.activations.sin:Sin", "sin a; no saturation", "Sopena 1999", cells=PLAIN),
+        "sigmoid": Line(
+            "rnnlab.activations.sigmoid:Sigmoid", "1 / (1 + e^-a); slope at most 1/4", "Pascanu 2013", cells=PLAIN
+        ),
+        "elu": Line(
+            "rnnlab.activations.elu:ELU",
+            "a above 0, alpha (e^a - 1) below",
+            "Clevert 2016",
+            {"alpha": (float, Field(1.0, gt=0, le=10, description="what the negative side tends to, sign turned"))},
+            cells=PLAIN,
+        ),
+        "selu": Line(
+            "rnnlab.activations.selu:SELU",
+            "l a above 0, l alpha (e^a - 1) below; l = 1.0507, alpha = 1.6733, slope at most 1.758",
+            "Klambauer 2017",
+            cells=PLAIN,
+        ),
+        "modrelu": Line(
+            "rnnlab.activations.modrelu:ModReLU",
+            "sign(a) max(0, |a| + b), b = b_hh learned a unit, inside phi alone; keeps norms at b = 0",
+            "Arjovsky 2016",
+            cells=PLAIN,
+        ),
         "linear": Line("rnnlab.activations.linear:Linear", "a; the exact oracle", "Henaff 2016", cells=PLAIN),
     },
 )

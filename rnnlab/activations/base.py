@@ -19,6 +19,9 @@ class Activation(ABC):
     scale: ClassVar[int] = 1
     """What a scan multiplies its pre-activations by, through the weights; a power of two, so exactly."""
 
+    own_bias: ClassVar[bool] = False
+    """Whether b_hh is a bias of its own, that acts inside phi, and is not added to a."""
+
     @abstractmethod
     def __call__(self, a: Tensor) -> Tensor:
         """phi(a), differentiable by autograd."""
@@ -38,3 +41,11 @@ class Activation(ABC):
     def write_slope(self, kept: Tensor, out: Tensor) -> None:
         """`slope` written to `out`."""
         out.copy_(self.slope(kept))
+
+    def bound(self, b_hh_SH: Tensor) -> tuple[Activation, Tensor]:
+        """phi of these lanes, and what of b_hh (S, H) is added to a: all of it, unless phi has a bias of its own."""
+        return self, b_hh_SH
+
+    def bias_gradient(self, delta_TSBH: Tensor, h_TSBH: Tensor) -> Tensor:
+        """dL/db_hh (S, H), where `own_bias`, from delta = dL/da and h."""
+        raise NotImplementedError

@@ -9,7 +9,7 @@ probe on h_t counts it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -17,6 +17,11 @@ from torch import Tensor
 
 States = dict[str, Tensor]
 """Every state by name, each (T, S, B, H); `h` is what the next layer and the readout see."""
+
+
+Limit = Callable[[Tensor], None]
+"""What is done in place to delta_t (S, B, G), the gradient at the pre-activations, in a backward pass (of a GRU's
+candidate at W_hn h + b_hn)."""
 
 
 class Weights(NamedTuple):
@@ -57,6 +62,13 @@ class Cell(ABC):
             probe_TSBH: zeros whose gradient is the exact total dL/dh_t.
         """
         return self.scan(weights, x_TSBI, None if probe_TSBH is None else {"h": probe_TSBH})["h"]
+
+    def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
+        """h alone as `fast`; `limit` acts on delta_t at every t, last first, before delta_(t-1) follows from it.
+
+        Only the cells that the table of clips names beside its per-timestep clip have it.
+        """
+        raise NotImplementedError
 
 
 def loop(cell: Cell, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:

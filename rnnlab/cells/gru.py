@@ -11,6 +11,7 @@ from torch import Tensor
 from rnnlab.activations.base import Activation
 from rnnlab.cells.base import (
     Cell,
+    Limit,
     States,
     Weights,
     affine,
@@ -46,7 +47,10 @@ class GRU(Cell):
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights, probe)}  # type: ignore[no-untyped-call]
+        return {"h": _Scan.apply(x_TSBI, *weights, probe, None)}  # type: ignore[no-untyped-call]
+
+    def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
+        return _Scan.apply(x_TSBI, *weights, None, limit)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _n_first(rows: Tensor) -> Tensor:
@@ -73,6 +77,7 @@ class _Scan(torch.autograd.Function):
         b_ih: Tensor,
         b_hh: Tensor,
         probe_TSBH: Tensor | None,
+        limit: Limit | None,
     ) -> Tensor:
         size = w_hh.shape[-1]
         b_r_z, b_n = torch.split(b_hh, [2 * size, size], 1)
@@ -93,12 +98,14 @@ class _Scan(torch.autograd.Function):
             torch.add(minus_one, n[t], alpha=2, out=n[t])
             before = torch.lerp(n[t], before, z[t], out=h[t])
         ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, rows_TSBG)
+        ctx.limit = limit
         return h_TSBH
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, h_TSBH, rows_TSBG = ctx.saved_tensors
+        limit: Limit | None = ctx.limit
         steps, lanes, batch, size = h_TSBH.shape
         by_state_TSBG = x_TSBI.new_empty(steps, lanes, batch, 3 * size)
         by_n_TSBH, total_TSBH = torch.empty_like(h_TSBH), torch.empty_like(h_TSBH)
@@ -120,6 +127,8 @@ class _Scan(torch.autograd.Function):
             through_sigmoid(apart, z, local_z)
             for t in range(stop - 1, start - 1, -1):
                 by_gate[t].mul_(total[t].unsqueeze(2))
+                if limit is not None:
+                    limit(by_state[t])
                 if t:
                     torch.addcmul(direct[t - 1], total[t], z_list[t], out=total[t - 1])
                     total[t - 1].baddbmm_(by_state[t], w_hh)
@@ -133,4 +142,4 @@ class _Scan(torch.autograd.Function):
         dw_hh = outer_sum(by_state_TSBG[1:], h_TSBH[:-1])
         db_hh = by_state_TSBG.sum((0, 2))
         db_ih = torch.cat([db_hh[:, : 2 * size], by_n_TSBH.sum((0, 2))], 1)
-        return dx_TSBI, dw_ih, dw_hh, db_ih, db_hh, total_TSBH if ctx.needs_input_grad[5] else None
+        return dx_TSBI, dw_ih, dw_hh, db_ih, db_hh, total_TSBH if ctx.needs_input_grad[5] else None, None

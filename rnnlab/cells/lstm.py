@@ -11,6 +11,7 @@ from torch import Tensor
 from rnnlab.activations.base import Activation
 from rnnlab.cells.base import (
     Cell,
+    Limit,
     States,
     Weights,
     affine,
@@ -50,8 +51,11 @@ class LSTM(Cell):
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probes = probes or {}
-        h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights, probes.get("h"), probes.get("c"))  # type: ignore[no-untyped-call]
+        h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights, probes.get("h"), probes.get("c"), None)  # type: ignore[no-untyped-call]
         return {"h": h_TSBH, "c": c_TSBH}
+
+    def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
+        return _Scan.apply(x_TSBI, *weights, None, None, limit)[0]  # type: ignore[no-any-return,no-untyped-call]
 
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
         """torch's fused kernel, lane by lane: half the time of `scan`, but it tells h alone.
@@ -108,6 +112,7 @@ class _Scan(torch.autograd.Function):
         b_hh: Tensor,
         probe_h: Tensor | None,
         probe_c: Tensor | None,
+        limit: Limit | None,
     ) -> tuple[Tensor, Tensor]:
         size = w_hh.shape[-1]
         w_ih, w_hh = _reordered(w_ih), _reordered(w_hh)
@@ -131,6 +136,7 @@ class _Scan(torch.autograd.Function):
             before_h = torch.mul(o[t], tanh_c[t], out=h[t])
         c_TSBH.mul_(0.5)
         ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, c_TSBH, tanh_c_TSBH, gates_TSBG)
+        ctx.limit = limit
         ctx.set_materialize_grads(False)
         return h_TSBH, c_TSBH
 
@@ -139,6 +145,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, direct_h_TSBH: Tensor | None, direct_c_TSBH: Tensor | None) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, h_TSBH, c_TSBH, tanh_c_TSBH, gates_TSBG = ctx.saved_tensors
         steps, size = len(h_TSBH), h_TSBH.shape[-1]
+        limit: Limit | None = ctx.limit
         if direct_h_TSBH is None:
             direct_h_TSBH = torch.zeros_like(h_TSBH)
         delta_TSBG = torch.empty_like(gates_TSBG)
@@ -175,6 +182,8 @@ class _Scan(torch.autograd.Function):
                 torch.addcmul(total_c[t], total_h[t], c_by_h[t - start], out=full_SBH)
                 through_c[t].mul_(full_SB1H)
                 delta_o[t].mul_(total_h[t])
+                if limit is not None:
+                    limit(delta[t])
                 if t:
                     torch.baddbmm(direct_h[t - 1], delta[t], w_hh, out=total_h[t - 1])
                     if direct_c is None:
@@ -188,4 +197,5 @@ class _Scan(torch.autograd.Function):
             dx_TSBI, _restored(dw_ih), _restored(dw_hh), db, db,
             total_h_TSBH if ctx.needs_input_grad[5] else None,
             total_c_TSBH if ctx.needs_input_grad[6] else None,
+            None,
         )  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.activations.base import Activation
-from rnnlab.cells.base import Cell, States, Weights, affine, back_project, cached_blocks, outer_sum, project
+from rnnlab.cells.base import Cell, Limit, States, Weights, affine, back_project, cached_blocks, outer_sum, project
 
 
 class RNN(Cell):
@@ -27,11 +27,15 @@ class RNN(Cell):
 
     def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         w_ih, w_hh, b_ih, b_hh = weights
-        return (self.activation(affine(w_ih, b_ih, x_SBI) + affine(w_hh, b_hh, state[0])),)
+        phi, b_hh = self.activation.bound(b_hh)
+        return (phi(affine(w_ih, b_ih, x_SBI) + affine(w_hh, b_hh, state[0])),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights, probe, self.activation)}  # type: ignore[no-untyped-call]
+        return {"h": _Scan.apply(x_TSBI, *weights, probe, self.activation, None)}  # type: ignore[no-untyped-call]
+
+    def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
+        return _Scan.apply(x_TSBI, *weights, None, self.activation, limit)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Scan(torch.autograd.Function):
@@ -47,8 +51,11 @@ class _Scan(torch.autograd.Function):
         b_hh: Tensor,
         probe_TSBH: Tensor | None,
         phi: Activation,
+        limit: Limit | None,
     ) -> Tensor:
         keep_a, scale = not phi.slope_from_output, phi.scale
+        ctx.phi, ctx.limit = phi, limit
+        phi, b_hh = phi.bound(b_hh)
         a_TSBH = project(w_ih * scale, (b_ih + b_hh) * scale, x_TSBI).transpose(0, 1).contiguous()
         # in place: a becomes h
         h_TSBH = torch.empty_like(a_TSBH) if keep_a else a_TSBH
@@ -61,13 +68,13 @@ class _Scan(torch.autograd.Function):
                 h[t].copy_(a[t])
             phi.apply_scaled_(h[t])
         ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH if keep_a else None)
-        ctx.phi = phi
         return h_TSBH
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH = ctx.saved_tensors
+        limit: Limit | None = ctx.limit
         kept_TSBH = h_TSBH if a_TSBH is None else a_TSBH
         delta_TSBH = torch.empty_like(h_TSBH)
         total_TSBH = torch.empty_like(h_TSBH) if ctx.needs_input_grad[5] else None
@@ -78,9 +85,12 @@ class _Scan(torch.autograd.Function):
             ctx.phi.write_slope(kept_TSBH[start:stop], delta_TSBH[start:stop])
             for t in range(stop - 1, start - 1, -1):
                 delta_SBH = delta_list[t].mul_(total_list[t])
+                if limit is not None:
+                    limit(delta_SBH)
                 if t:
                     torch.baddbmm(direct_list[t - 1], delta_SBH, w_hh, out=total_list[t - 1])
         dx_TSBI = back_project(delta_TSBH, w_ih) if ctx.needs_input_grad[0] else None
         dw_ih, dw_hh = outer_sum(delta_TSBH, x_TSBI), outer_sum(delta_TSBH[1:], h_TSBH[:-1])
         db = delta_TSBH.sum((0, 2))
-        return dx_TSBI, dw_ih, dw_hh, db, db, total_TSBH, None
+        db_hh = ctx.phi.bias_gradient(delta_TSBH, h_TSBH) if ctx.phi.own_bias else db
+        return dx_TSBI, dw_ih, dw_hh, db, db_hh, total_TSBH, None, None

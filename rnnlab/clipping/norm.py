@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnlab.clipping.base import NORM_GUARD, Clip
+from rnnlab.clipping.base import Clip, shorten
 
 
 class NormClip(Clip):
@@ -21,5 +21,4 @@ class NormClip(Clip):
         self.threshold_S = torch.as_tensor(threshold, dtype=torch.float64)
 
     def __call__(self, g_SP: Tensor, norm_S: Tensor) -> Tensor:
-        factor_S = (self.threshold_S / (norm_S + NORM_GUARD)).clamp(max=1.0)
-        return g_SP.mul_(factor_S.to(g_SP.dtype)[:, None])
+        return shorten(g_SP, norm_S, self.threshold_S)

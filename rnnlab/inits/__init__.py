@@ -1,8 +1,13 @@
 """Initialisations of the weights (`INITS`) and, a dimension of its own, of the gate biases (`BIAS_INITS`)."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from rnnlab.choices import Line, Table
+
+PLAIN = ("rnn",)
+"""Cells with one square W_hh that nothing else acts on."""
 
 INITS = Table(
     "init",
@@ -24,7 +29,62 @@ INITS = Table(
             "W_hh = scale I, W_ih ~ N(0, 0.001²), biases 0 (IRNN with relu)",
             "Le 2015",
             {"scale": (float, Field(1.0, gt=0, le=10, description="the value on the diagonal of W_hh"))},
-            cells=("rnn",),
+            cells=PLAIN,
+        ),
+        "he": Line(
+            "rnnlab.inits.he:he",
+            "W_hh ~ N(0, 2/H), W_ih ~ N(0, 2/I), biases 0; chi1 = 1 of a relu",
+            "He 2015",
+            cells=PLAIN,
+        ),
+        "np_rnn": Line(
+            "rnnlab.inits.np_rnn:np_rnn",
+            "W_hh = (A + I) / lambda_max, A = R^T R / H: positive definite, largest eigenvalue 1 (with relu)",
+            "Talathi & Vartak 2016",
+            cells=PLAIN,
+        ),
+        "sparse": Line(
+            "rnnlab.inits.sparse:sparse",
+            "15 incoming N(0, 1) a unit, rescaled to spectral radius 0.95, W_ih ~ N(0, 0.01²) (smart tanh)",
+            "Sutskever 2012; Pascanu 2013",
+            {
+                "nonzeros": (int, Field(15, ge=1, description="incoming recurrent connections of a unit")),
+                "radius": (float, Field(0.95, gt=0, le=10, description="spectral radius of W_hh")),
+            },
+            cells=PLAIN,
+        ),
+        "critical": Line(
+            "rnnlab.inits.critical:critical",
+            "W_hh ~ N(0, sigma_w²/H) with chi1 = 1 by mean field for inputs of a given variance",
+            "Chen 2018; Poole 2016",
+            {
+                "input_variance": (
+                    float,
+                    Field(0.05, gt=0, le=1, description="s_in², what W_ih x adds to a pre-activation's variance"),
+                ),
+                "second_moment": (float, Field(1.0, gt=0, description="mean of x² over the task's inputs")),
+            },
+            cells=PLAIN,
+            activations=("tanh", "softsign", "sin"),
+        ),
+        "delay_line": Line(
+            "rnnlab.inits.delay_line:delay_line",
+            "W_hh[i+1, i] = alpha, all else 0: a non-normal chain; W_ih as glorot, biases 0",
+            "Orhan & Pitkow 2020",
+            {"alpha": (float, Field(1.0, gt=0, le=10, description="what a unit hands on to the next"))},
+            cells=PLAIN,
+        ),
+        "rotation": Line(
+            "rnnlab.inits.rotation:rotation",
+            "W_hh turns pairs of units by random angles; W_ih as glorot, biases 0",
+            "Henaff 2016; Helfrich 2018",
+            {
+                "angles": (
+                    Literal["henaff", "cayley"],
+                    Field("henaff", description="henaff: U(-pi, pi); cayley: U(0, pi/2)"),
+                )
+            },
+            cells=PLAIN,
         ),
     },
 )
@@ -50,6 +110,12 @@ BIAS_INITS = Table(
                     Field(None, ge=3, description="longest memory in steps; default: the task's T"),
                 )
             },
+            cells=("lstm", "gru"),
+        ),
+        "uniform_gate": Line(
+            "rnnlab.inits.bias:uniform_gate",
+            "b_f = logit(u), u ~ U(1/H, 1 - 1/H), b_i = -b_f (GRU: b_z = logit(u)); the others as `init` gave",
+            "Gu 2020",
             cells=("lstm", "gru"),
         ),
     },

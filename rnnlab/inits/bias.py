@@ -37,11 +37,25 @@ def chrono(draws: Draws, layer: LayerWeights, length: int, T_max: int | None = N
     log_time = (1 + uniform * (longest - 2)).log()
     layer.b_ih_G.zero_()
     layer.b_hh_G.zero_()
-    if "f" in draws.gates:
-        _block(layer.b_ih_G, draws, "f").copy_(log_time)
-        _block(layer.b_ih_G, draws, "i").copy_(-log_time)
-    else:
-        _block(layer.b_ih_G, draws, "z").copy_(log_time)
+    _keep(draws, layer, log_time)
+
+
+def uniform_gate(draws: Draws, layer: LayerWeights, length: int) -> None:
+    """LSTM: b_f = logit(u), u ~ U(1/H, 1 - 1/H), b_i = -b_f. GRU: b_z = logit(u). The other gates keep theirs.
+
+    So the keep gates of a layer begin uniform between 0 and 1, and their times 1 / (1 - u) spread over 1 to H, as no
+    common bias does. Also called UGI. Source: Gu 2020, section 3.1.
+    """
+    least = min(1 / draws.hidden, 0.5)
+    u = 0.5 + (0.5 - least) * draws.uniform("uniform_gate", draws.hidden)
+    _keep(draws, layer, u.logit())
+
+
+def _keep(draws: Draws, layer: LayerWeights, bias_H: Tensor) -> None:
+    """The gate that keeps gets `bias_H` in all, the one that writes its negative; torch's z keeps."""
+    for gate, part_H in (("f", bias_H), ("i", -bias_H)) if "f" in draws.gates else (("z", bias_H),):
+        _block(layer.b_ih_G, draws, gate).copy_(part_H)
+        _block(layer.b_hh_G, draws, gate).zero_()
 
 
 def _block(bias_G: Tensor, draws: Draws, gate: str) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rnnlab.choices import Choice
 from rnnlab.training.seeding import generator_for
 
 
@@ -31,6 +32,8 @@ class Draws:
     """Names of the H-row blocks in torch's order."""
     inputs: int
     hidden: int
+    activation: Choice | None = None
+    """The cell's, where it has one."""
 
     @property
     def rows(self) -> int:

@@ -46,7 +46,9 @@ def gate_values(context: ProbeContext, layer: int) -> dict[str, tuple[Tensor, Te
         # the reset gate of a GRU acts on what its candidate sees of h
         a = x_of[name] + h_of[name] * (found["r"][0] if name == "n" else 1.0)
         if name == "h":
-            phi = cell.activation  # type: ignore[attr-defined]
+            phi, added_SH = cell.activation.bound(weights.b_hh_SG)  # type: ignore[attr-defined]
+            if phi.own_bias:
+                a = a - (weights.b_hh_SG - added_SH)[:, None]
             h = phi(a)
             found[name] = (h, phi.slope(h if phi.slope_from_output else a).abs())
         elif name in CANDIDATES:

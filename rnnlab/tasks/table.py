@@ -15,7 +15,7 @@ from torch import Tensor
 from rnnlab.errors import DataError, SpecError
 from rnnlab.spec import LossSpec, TaskSpec
 from rnnlab.tasks.base import Split, Success
-from rnnlab.tasks.reading import Columns, read_columns
+from rnnlab.tasks.reading import LARGEST, Columns, read_columns
 from rnnlab.tasks.stored import Part, WindowedTask, Windows
 from rnnlab.training.seeding import generator_for
 
@@ -79,9 +79,8 @@ class TableTask(WindowedTask):
                 spans[part] = [(stop - self.length, stop) for _, stop in spans[part]]
         rows = {part: np.concatenate([np.arange(*span) for span in spans[part]]) for part in PARTS}
 
-        x_RI = np.stack([columns.numbers[name][order_R] for name in options["inputs"]], axis=1)
-        x_RI = _standardised(x_RI, rows["training"])
-        self._x_RI = torch.from_numpy(x_RI.astype(np.float32))
+        x_IR = [_standardised(columns, name, order_R, rows["training"]) for name in options["inputs"]]
+        self._x_RI = torch.from_numpy(np.stack(x_IR, axis=1).astype(np.float32))
         if forecast:
             self.outputs = 1
             self._y_R = self._forecast(columns, order_R, rows["training"])
@@ -105,7 +104,7 @@ class TableTask(WindowedTask):
                 f"{columns.source}: the target {target!r} must vary in the training rows, but is "
                 f"{target_R[training][0]:g} in all of them; choose another target, or add rows"
             )
-        following_R = np.roll(_standardised(target_R, training), -1)
+        following_R = np.roll(_standardised(columns, target, order_R, training), -1)
         return torch.from_numpy(following_R.astype(np.float32))[:, None]
 
     def _frequencies(self, columns: Columns, names: Sequence[str], rows: Mapping[Part, npt.NDArray[Any]]) -> Tensor:
@@ -237,12 +236,30 @@ def _long_enough(
     )
 
 
-def _standardised(values_R: npt.NDArray[np.float64], training: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Values less the training rows' mean over their deviation, by column; a constant column's is 1."""
+def _standardised(
+    columns: Columns, name: str, order_R: npt.NDArray[Any], training: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """A column less the training rows' mean over their deviation; the deviation of a constant is 1.
+
+    Raises:
+        DataError: a row lies so many deviations away that float32 cannot hold it.
+    """
+    values_R = columns.numbers[name][order_R]
     seen = values_R[training]
-    # a constant's deviation may come out as rounding error, not 0
-    deviation = np.where(np.ptp(seen, axis=0) == 0, 1.0, seen.std(axis=0))
-    return np.asarray((values_R - seen.mean(axis=0)) / deviation)
+    mean, spread = seen.mean(), np.ptp(seen)
+    # a constant's deviation may come out as rounding error, not 0; a power of two keeps tiny squares from being 0
+    power = int(np.frexp(spread)[1])
+    deviation = np.ldexp(np.ldexp(seen, -power).std(), power) if spread else 1.0
+    with np.errstate(over="ignore"):
+        found_R = (values_R - mean) / deviation
+    far = np.flatnonzero(~(np.abs(found_R) <= LARGEST))
+    if len(far):
+        raise DataError(
+            f"{columns.place(order_R[far[0]])}, column {name!r}: a value must lie within {LARGEST:.1e} standard "
+            f"deviations of the training rows (mean {mean:.3g}, deviation {deviation:.3g}), but is "
+            f"{values_R[far[0]]:.3g}; correct it, or leave the column out"
+        )
+    return np.asarray(found_R)
 
 
 def _classes(columns: Columns, target: str) -> tuple[npt.NDArray[np.int64], list[str]]:

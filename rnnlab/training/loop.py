@@ -55,7 +55,7 @@ class Trainer:
 
     Everything random comes from the replicates' own generators: a lane's numbers do not depend on the others.
     A replicate whose state, loss or gradient goes non-finite in training is frozen as it was before that
-    update, one whose validation loss does as it then is; the others go on.
+    update, one whose optimiser, validation loss or test loss does as it then is; the others go on.
 
     Args:
         spec: what to train.
@@ -72,6 +72,7 @@ class Trainer:
         seeds = [replicate_seed(spec.seed, spec.block, number) for number in range(spec.replicates)]
         self.network: Network = build(spec.model, self.task.inputs, self.task.outputs, self.task.length, seeds)
         self.clip: Clip = choose(CLIPS, spec.optim.clip.kind).load()(**spec.optim.clip.options)
+        self.clip.attach(self.network)
         lr_S = torch.full((spec.replicates,), spec.optim.lr, dtype=torch.float64)
         optimiser = choose(OPTIMISERS, spec.optim.kind).load()
         self.optimiser: Optimiser = optimiser(self.network.theta.data, lr_S, **spec.optim.options)
@@ -128,12 +129,10 @@ class Trainer:
         step = update(self.network, self.task, self.optimiser, self.clip, batches, self.alive_S)
         self.done += 1
         self.losses.see(step.loss_S.detach().double())
-        exploded_S = self.watch.see(step.norm_S, step.applied_S)
-        moving_S = step.norm_S > 0
-        self._clipped_S += moving_S & (step.applied_S < step.norm_S * (1 - 1e-6))
-        # a lane that is frozen counts no more, one that moves by nothing was not clipped
-        left_S = torch.where(moving_S, step.applied_S / step.norm_S.clamp(min=1e-300), 1.0)
-        self._kept_S += torch.where(self.alive_S, left_S, 0.0)
+        exploded_S = self.watch.see(step.norm_S, step.applied_S) | step.skipped_S
+        # a lane that is frozen counts no more
+        self._clipped_S += self.alive_S & (step.kept_S < 1 - 1e-6)
+        self._kept_S += torch.where(self.alive_S, step.kept_S, 0.0)
         for replicate, alive, exploded in zip(
             self.result.replicates, self.alive_S.tolist(), exploded_S.tolist(), strict=True
         ):
@@ -186,6 +185,9 @@ class Trainer:
         verdict = judge_lane(measured, replicate.number, self.task.lag, self.spec, self.network)
         if self.done == 0:
             replicate.verdict_init, replicate.decades_init = verdict.name, verdict.decades
+        else:
+            replicate.in_a_row = 1 + (replicate.in_a_row if verdict.name == replicate.verdict else 0)
+        replicate.probed = self.done
         replicate.verdict, replicate.decades = verdict.name, verdict.decades
         replicate.slope, replicate.hump, replicate.horizon = verdict.slope, verdict.hump, verdict.horizon
         replicate.underflow, replicate.mixed = verdict.underflow, verdict.mixed
@@ -240,12 +242,14 @@ class Trainer:
     def _finish(self, outcome: Outcome) -> None:
         """The end: outcomes, and the test split, once, for those who used the whole budget."""
         self._clip_statistics()
-        self.result.end(outcome)
         self.result.done = True
         if outcome is Outcome.INTERRUPTED:
+            self.result.end(outcome)
             return
         baseline = self.task.baseline("test")
         seen = evaluate(self.network, self.task, self.task.test)
+        self._freeze({"loss": self.alive_S & ~seen.loss_S.isfinite()})
+        self.result.end(outcome)
         for lane, replicate in enumerate(self.result.replicates):
             if replicate.outcome is Outcome.DIVERGED:
                 replicate.test_score, replicate.accuracy = HIGHEST, None

@@ -42,13 +42,15 @@ class ReplicateResult:
         number: the replicate, 0 ... R-1.
         seed: hash(sweep seed, block, replicate).
         outcome: how it ended, or `running`.
-        cause: what went non-finite (`loss`, `gradient` or `state`), for `diverged`.
+        cause: what went non-finite first (`state`, `loss`, `gradient` or `optimiser`), for `diverged`; `loss` also
+            where it was that of the validation or the test split.
         update: updates done; at which it diverged.
         score: log10(validation loss / trivial baseline), [-4, 2], 2 if diverged.
         test_score: the same on the test split, computed once at the end; None before.
         accuracy: share of right classes on the test split at the end (on validation before); None for mse.
         solved: the task's criterion holds on the test split.
         verdict: of the last probe's worst layer. verdict_init: of update 0's.
+        probed: the update of that last probe. in_a_row: probes in a row up to it with its verdict, update 0's left out.
         decades, slope, hump, horizon, underflow, mixed: of that last probe's worst layer.
         exploded: something went non-finite, or an applied gradient was above 100 times the median.
         exploded_at: the first such update.
@@ -72,6 +74,8 @@ class ReplicateResult:
     accuracy: float | None = None
     solved: bool = False
     verdict: str = "too_short"
+    probed: int = 0
+    in_a_row: int = 0
     verdict_init: str = "too_short"
     decades: float = 0.0
     decades_init: float = 0.0
@@ -135,6 +139,17 @@ class TrialResult:
     def verdict(self) -> str:
         """The most frequent verdict at the last probe, ties to the worse."""
         return most_frequent([r.verdict for r in self.replicates])
+
+    @property
+    def probed(self) -> int:
+        """The update of the last probe."""
+        return max(r.probed for r in self.replicates)
+
+    @property
+    def in_a_row(self) -> int:
+        """Probes in a row, update 0's left out, at which a majority of the replicates had the trial's verdict."""
+        runs = sorted((r.in_a_row if r.verdict == self.verdict else 0 for r in self.replicates), reverse=True)
+        return runs[len(runs) // 2]
 
     @property
     def verdict_init(self) -> str:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rnnlab.cells.base import Limit
 from rnnlab.clipping.base import Clip, row_norm
 from rnnlab.model import Network
 from rnnlab.tasks.base import Batch, Task, correct_by_timestep, loss_by_timestep
 from rnnlab.training.optimiser import Optimiser
 
+SQUARED = 1e18
+"""Norm of a gradient whose entries float32 may not be able to square."""
 CHUNK = 256
 """Sequences evaluated at once: bounds memory on long tasks."""
 
@@ -22,18 +25,23 @@ class Step:
 
     Args:
         loss_S: training loss. norm_S: gradient norm before clipping, float64, 0 in lanes that are not alive.
-        applied_S: after clipping. failed: lanes that went non-finite at this update, by cause.
+        applied_S: after clipping. kept_S: what the clip left of the norm, 1 where it did nothing.
+        failed: lanes that went non-finite at this update, by cause. skipped_S: those whose clip lets them live on.
     """
 
     loss_S: Tensor
     norm_S: Tensor
     applied_S: Tensor
+    kept_S: Tensor
     failed: dict[str, Tensor]
+    skipped_S: Tensor
 
 
-def training_loss(network: Network, task: Task, x_TSBI: Tensor, y_TSB: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss of every lane (S,), and the top layer's last h (S, B, H)."""
-    h_TSBH = network.top(x_TSBI)
+def training_loss(
+    network: Network, task: Task, x_TSBI: Tensor, y_TSB: Tensor, limit: Limit | None = None
+) -> tuple[Tensor, Tensor]:
+    """Loss of every lane (S,), and the top layer's h at every timestep (T, S, B, H)."""
+    h_TSBH = network.top(x_TSBI, limit=limit)
     positions = task.positions
     if len(positions) < task.length:
         scored, y = h_TSBH[positions], y_TSB[positions]
@@ -41,7 +49,7 @@ def training_loss(network: Network, task: Task, x_TSBI: Tensor, y_TSB: Tensor) -
         scored, y = h_TSBH, y_TSB
     loss_TS = loss_by_timestep(task.objective, network.read(scored), y).mean(2)
     loss_S = loss_TS.mean(0) if task.loss.combine == "mean" else loss_TS.sum(0)
-    return loss_S, h_TSBH[-1]
+    return loss_S, h_TSBH
 
 
 def update(
@@ -50,30 +58,47 @@ def update(
     """One update of the lanes that are alive, from a batch a lane.
 
     Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN
-    spoils every entry (SCIENCE.md 1.3). A lane that fails is left as it was before this update.
+    spoils every entry (SCIENCE.md 1.3). A lane that fails there is left as it was before this update.
     """
     x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1)
     y_TSB = torch.stack([batch.y_TN for batch in batches], 1)
-    loss_S, last_SBH = training_loss(network, task, x_TSBI, y_TSB)
+    loss_S, h_TSBH = training_loss(network, task, x_TSBI, y_TSB, clip.limit())
     (g_SP,) = torch.autograd.grad(loss_S.sum(), [network.theta])
     with torch.no_grad():
         norm_S = row_norm(g_SP)
         failed: dict[str, Tensor] = {}
         moving_S = alive_S.clone()
+        state_S = h_TSBH[-1].isfinite().all(2).all(1)
+        if not (state_S & norm_S.isfinite()).all():  # relu may take an infinite state back to 0 before the last one
+            state_S = h_TSBH.isfinite().all(3).all(2).all(0)
         for cause, fine_S in (
-            ("state", last_SBH.isfinite().all(2).all(1)),
+            ("state", state_S),
             ("loss", loss_S.isfinite()),
             ("gradient", norm_S.isfinite()),
         ):
             failed[cause] = moving_S & ~fine_S
             moving_S &= fine_S
+        skipped_S = torch.zeros_like(alive_S)
+        if clip.skips:
+            skipped_S, failed = alive_S & ~moving_S, {}
         if not moving_S.all():
             g_SP = torch.where(moving_S[:, None], g_SP, 0.0)
             norm_S = torch.where(moving_S, norm_S, 0.0)
         g_SP = clip(g_SP, norm_S)
         applied_S = row_norm(g_SP)
+        kept_S = torch.where(skipped_S, 0.0, clip.kept(norm_S, applied_S))
         optimiser.step(g_SP, moving_S)
-    return Step(loss_S.detach(), norm_S, applied_S, failed)
+        if bool((applied_S > SQUARED).any()):
+            failed["optimiser"] = moving_S & ~_finite(optimiser)
+    # a loss that is not finite is no number to go on with
+    loss_S = torch.where(skipped_S, torch.nan, loss_S.detach())
+    return Step(loss_S, norm_S, applied_S, kept_S, failed, skipped_S)
+
+
+def _finite(optimiser: Optimiser) -> Tensor:
+    """Lanes whose running means all are finite, (S,). An infinite mean of squares stops a lane without a word."""
+    numbers = [value for value in vars(optimiser).values() if isinstance(value, Tensor)]
+    return torch.stack([value.isfinite().all(1) for value in numbers]).all(0)
 
 
 @dataclass(frozen=True)

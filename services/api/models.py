@@ -132,7 +132,8 @@ class CurvesSeen(Model):
     names: list[str] = Field(description="curves that there are")
     name: str
     values: list[list[float | None]] = Field(description="a row an update, a column a timestep or lag; null: none")
-    axis: str
+    axis: Literal["timestep", "lag", "index"] = Field(description="what a column is; index: a place in a list")
+    log10: bool = Field(description="whether values are log10")
     replicate: int | None
 
 

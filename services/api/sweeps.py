@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import uuid
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from services.api.errors import RESPONSES, Refused
 from services.api.launching import asked, checked, spec_of
 from services.api.models import Checked, EventSeen, Launch, Page, SweepSeen, Wanted
+from services.api.planning import planned
 from services.api.security import Here, Launcher, Viewer, own
 from services.api.seeing import event_seen, sweep_seen, sweeps_seen
 from services.jobs.engine import EngineAway
@@ -33,6 +35,8 @@ BODY: dict[str, Any] = {
     }
 }
 REPORTS = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
+STORED = "sandbox allow-scripts allow-downloads"
+"""A stored page's scripts run, but not as ours: they cannot ask the API with the reader's cookie."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for news of a stream."""
 
@@ -73,6 +77,14 @@ async def check(request: Request, service: Here, caller: Viewer) -> Checked:
     """Say what a spec means, or what is wrong with it; nothing is created."""
     wanted = await asked(request)
     return await run_in_threadpool(lambda: checked(spec_of(wanted, service.settings, caller)))
+
+
+@router.post("/plan", response_class=PlainTextResponse, openapi_extra=BODY)
+async def plan(request: Request, service: Here, caller: Launcher) -> PlainTextResponse:
+    """What a spec would run and about what it would cost, as `rnnlab sweep plan` tells it; takes seconds."""
+    wanted = await asked(request)
+    spec = await run_in_threadpool(lambda: spec_of(wanted, service.settings, caller))
+    return PlainTextResponse(await planned(spec, service.home.path))
 
 
 @router.get("")
@@ -143,7 +155,27 @@ def report(service: Here, caller: Viewer, id: str, kind: str) -> FileResponse:
     path = service.folder(id) / f"report.{kind}"
     if not path.is_file():
         raise Refused(404, f"sweep {id!r} has no report yet; it comes with the first trials that end")
-    return FileResponse(path, media_type=REPORTS[kind], headers={"Cache-Control": "no-cache"})
+    return FileResponse(
+        path, media_type=REPORTS[kind], headers={"Cache-Control": "no-cache", "Content-Security-Policy": STORED}
+    )
+
+
+@router.get("/{id}/findings")
+def findings(service: Here, caller: Viewer, id: str) -> Page[dict[str, Any]]:
+    """Its findings as far as it is, strongest first: text, effect, interval, n, caveats."""
+    path = service.folder(id) / "report.json"
+    found = json.loads(path.read_text())["analysis"]["findings"] if path.is_file() else []
+    return Page(items=found, total=len(found), offset=0, limit=max(1, len(found)))
+
+
+@router.get("/{id}/table")
+def table(service: Here, caller: Viewer, id: str) -> Page[dict[str, Any]]:
+    """Its table of configurations, a row a trial, as `rnnlab sweep show --json` prints it."""
+    from sweeps.report.table import rows_of
+
+    sweep = service.queue.sweep(id)
+    rows = rows_of(service.queue.trials(id), service.queue.replicates(id), running=sweep.status == "running")
+    return Page(items=[row.as_dict() for row in rows], total=len(rows), offset=0, limit=max(1, len(rows)))
 
 
 @router.get("/{id}/log", response_class=PlainTextResponse)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
@@ -13,7 +13,7 @@ from services.api.models import CurvesSeen, Page, TrialSeen, Verdict, Wanted
 from services.api.security import Here, Viewer
 from services.api.seeing import trial_seen
 from services.api.service import Service
-from sweeps.recording.arrays import LOG10, Arrays, load_curves, over_replicates
+from sweeps.recording.arrays import LOG10, Arrays, load_curves, log10_of, over_replicates
 from sweeps.store import TrialState
 from sweeps.store.paging import Paging, SortKey
 
@@ -58,15 +58,18 @@ def curves(
     number: Number,
     name: Annotated[str | None, Query(max_length=100, description="one of `names`; default: the anchor's")] = None,
     replicate: Annotated[int | None, Query(ge=0, le=10_000, description="default: the median over them")] = None,
+    log10: Annotated[bool, Query(description="log10 of the values, also of those below float64's range")] = False,
 ) -> CurvesSeen:
     """Curves at every probe: gradient norms by timestep or lag, loss by timestep."""
     import numpy as np
 
     arrays = _arrays(service, id, number)
     names = [one for one in arrays if one != "updates" and not one.endswith(LOG10)]
-    chosen = name or next((one for one in names if one.startswith("anchor")), names[0] if names else "")
+    chosen = name or _verdicts_own(names)
     if chosen not in names:
         raise Refused(404, f"trial {number} has no curve {chosen!r} (curves: {', '.join(names)})")
+    if log10:
+        arrays = {**arrays, chosen: log10_of(arrays, chosen)}
     values_USK = arrays[chosen]
     if replicate is not None and replicate >= values_USK.shape[1]:
         raise Refused(404, f"trial {number} has the replicates 0 to {values_USK.shape[1] - 1}, but got {replicate}")
@@ -78,7 +81,8 @@ def curves(
         names=names,
         name=chosen,
         values=rows,
-        axis="lag" if chosen.startswith("weight_share") else "timestep",
+        axis=_axis(chosen),
+        log10=log10,
         replicate=replicate,
     )
 
@@ -94,6 +98,17 @@ def curves_file(service: Here, caller: Viewer, id: str, number: Number) -> FileR
 def heatmap(service: Here, caller: Viewer, id: str, number: Number) -> FileResponse:
     """The picture that MLflow has of it, too."""
     return FileResponse(_file(service, id, number, "heatmap.png"), media_type="image/png")
+
+
+def _verdicts_own(names: list[str]) -> str:
+    """The curve that a verdict reads: G2 of the top layer, at the memory `c` where a cell has one."""
+    anchors = [name for name in names if name.startswith("anchor")]
+    return max(anchors, key=lambda name: (int(name.rpartition("_l")[2]), "_c_" in name), default=next(iter(names), ""))
+
+
+def _axis(name: str) -> Literal["timestep", "lag", "index"]:
+    """What a curve's columns count, as its probe made it."""
+    return "lag" if name.startswith("anchor") else "index" if name.startswith(("jacobian", "lyapunov")) else "timestep"
 
 
 def _file(service: Service, id: str, number: int, name: str) -> FilePath:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli import remote
 from services.cli.options import HomeOption, JsonOption, SweepArgument, home_at
 
 REPORT = "report.json"
@@ -20,6 +21,7 @@ def report(
     id: SweepArgument,
     home: HomeOption = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    server: remote.ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Analyse a sweep as far as it is, write its report (HTML, Markdown, JSON) and print its findings.
@@ -27,6 +29,9 @@ def report(
     The page opens without a network. It is also made at the end of every sweep and refreshed while one runs.
     Example: rnnlab sweep report first --open
     """
+    if server and home is None:
+        remote.report(server, id, as_json=as_json)
+        return
     place = home_at(home)
     place.must_exist()
     from sweeps.report.whole import write_whole

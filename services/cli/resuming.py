@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli import remote
 from services.cli.options import (
     CpusOption,
     FailuresOption,
@@ -32,6 +33,7 @@ def resume(
     cpus: CpusOption = None,
     gpus: GpusOption = None,
     memory: MemoryOption = None,
+    server: remote.ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a sweep that was stopped, or whose driver died.
@@ -39,6 +41,9 @@ def resume(
     Trials that ended stay; those in flight go on from their last checkpoint, with the numbers they would have had.
     Example: rnnlab sweep resume first
     """
+    if server and home is None:
+        remote.resume(server, id)
+        return
     place = home_at(home, mlflow_patience)
     from sweeps.running.run import resume_sweep
 
@@ -55,11 +60,15 @@ def stop(
     id: SweepArgument,
     home: HomeOption = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait until it has stopped; 0 only asks.")] = 60.0,
+    server: remote.ServerOption = None,
 ) -> None:
     """Ask a running sweep to stop after its current updates, as Ctrl-C in its own terminal does; it can be resumed.
 
     Example: rnnlab sweep stop first
     """
+    if server and home is None:
+        remote.stop(server, id)
+        return
     from rnnlab.errors import PlaceError
     from sweeps.store import Lab
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from services.cli import reporting
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 MOST = 24
 """Trials up to which a sweep is shown trial by trial; a larger one is shown by arm, or by as many of its best."""
+
+COLOURED = 200
+"""Trials up to which a table is drawn for a terminal; for thousands that takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Shown:
 def show_rows(id: str, shown: Shown, folder: Path, status: str, message: str | None = None) -> None:
     """Print a sweep's table, and what it shows."""
     from services.cli.screen import console, rows_table
+    from sweeps.report.table import plain
 
     screen = console()
     note = f" ({message})" if message else ""
@@ -44,7 +50,11 @@ def show_rows(id: str, shown: Shown, folder: Path, status: str, message: str | N
         say_lag(id, folder, status)
         return
     part = f"; the best {len(shown.rows)} of {shown.total:,} trials" if shown.best else ""
-    screen.print(rows_table(shown.rows, f"Sweep {id}: {status}{note}{part}"))
+    title = f"Sweep {id}: {status}{note}{part}"
+    if len(shown.rows) > COLOURED:
+        typer.echo(f"{title}\n{plain(shown.rows)}")
+    else:
+        screen.print(rows_table(shown.rows, title))
     if shown.best:
         screen.print(f"\n{shown.endings}; `--all` and `--json` have each", style="dim")
     screen.print(

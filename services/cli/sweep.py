@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import checking, comparing, exporting, planning, predicting, recording, reporting, resuming
+from services.cli import checking, comparing, exporting, planning, predicting, recording, remote, reporting, resuming
 from services.cli.options import (
     CpusOption,
     FailuresOption,
@@ -39,6 +39,8 @@ app.command("check")(checking.check)
 app.command("resume")(resuming.resume)
 app.command("record")(recording.record)
 app.command("stop")(resuming.stop)
+app.command("launch")(remote.launch)
+app.command("watch")(remote.watch)
 
 
 @app.command()
@@ -73,19 +75,9 @@ def run(
 
 
 @app.command("list")
-def list_sweeps(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List the sweeps of this home, newest first."""
-    place = home_at(home)
-    place.must_exist()
-    with _lab(place) as lab:
-        counts = lab.counts()
-        found = [
-            {
-                **_summary(sweep, counts.get(sweep.id, {})),
-                "recording": _recording(place.sweep_folder(sweep.id), sweep.status),
-            }
-            for sweep in lab.sweeps()
-        ]
+def list_sweeps(home: HomeOption = None, server: remote.ServerOption = None, as_json: JsonOption = False) -> None:
+    """List the sweeps of this home, or of a service, newest first."""
+    found = remote.listed(server) if server and home is None else _listed(home_at(home))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -107,10 +99,14 @@ def list_sweeps(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def show(
     id: SweepArgument,
     home: HomeOption = None,
+    server: remote.ServerOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Every trial, by number.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a sweep's table of configurations, as far as it is; of a large one its arms, or the best trials first."""
+    if server and home is None:
+        remote.show(server, id, as_json=as_json)
+        return
     place = home_at(home)
     place.must_exist()
     with _lab(place) as lab:
@@ -121,6 +117,19 @@ def show(
         say_lag(id, place.sweep_folder(id), sweep.status)
         return
     show_rows(id, shown, place.sweep_folder(id), sweep.status, sweep.message)
+
+
+def _listed(place: Home) -> list[dict[str, Any]]:
+    place.must_exist()
+    with _lab(place) as lab:
+        counts = lab.counts()
+        return [
+            {
+                **_summary(sweep, counts.get(sweep.id, {})),
+                "recording": _recording(place.sweep_folder(sweep.id), sweep.status),
+            }
+            for sweep in lab.sweeps()
+        ]
 
 
 def spec_of(what: str) -> SweepSpec:

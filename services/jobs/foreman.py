@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
@@ -22,6 +23,8 @@ EVERY = 1.0
 """Seconds between two rounds."""
 MOST_ATTEMPTS = 5
 """Jobs that a sweep gets without one of its trials ending, before it is failed."""
+RESTS = timedelta(seconds=30)
+"""After a sweep stopped unasked, until it is queued again: nodes that went with a cluster's head come back in that."""
 LINES = 12
 """Last lines of a job's log that the message of a sweep keeps."""
 
@@ -76,6 +79,8 @@ class Foreman:
         busy = 0
         for sweep in self.queue.on_a_job():
             busy += self._follow(sweep)
+        for sweep in self.queue.stranded(RESTS):
+            self._take_up(sweep)
         for sweep in self.queue.waiting()[: max(0, self.most - busy)]:
             self._start(sweep)
         self.last_round = self.clock()
@@ -113,6 +118,13 @@ class Foreman:
         self.queue.take_job(sweep.id, why)
         log.warning("lost", sweep=sweep.id, job=sweep.job_id, state=state)
         return False
+
+    def _take_up(self, sweep: SweepRecord) -> None:
+        """Queue a sweep again that stopped unasked, unless a person stopped its job by Ray's own means."""
+        assert sweep.job_id is not None
+        if self.engine.state(sweep.job_id) != "stopped":
+            self.queue.take_job(sweep.id, f"nobody asked it to stop ({sweep.message}): queued again")
+            log.warning("stopped unasked", sweep=sweep.id, job=sweep.job_id, cause=sweep.message)
 
     def _young(self, sweep: SweepRecord) -> bool:
         """Whether its job was noted and never submitted: nothing of it has begun."""

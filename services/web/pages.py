@@ -11,10 +11,13 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from rnnlab.choices import choose
+from rnnlab.spec import VerdictSpec
+from rnnlab.tasks import TASKS
 from services.api.models import SweepSeen
 from services.api.security import Here, Launcher, Viewer
 from services.api.seeing import event_seen, sweep_seen, sweeps_seen, trial_seen
 from services.api.service import Service
+from services.web.configurations import configurations
 from services.web.rendering import HERE, render
 from sweeps.recipes import RECIPES
 from sweeps.store.paging import Paging
@@ -22,8 +25,10 @@ from sweeps.store.paging import Paging
 router = APIRouter(include_in_schema=False)
 static = StaticFiles(directory=HERE / "static")
 PER_PAGE = 25
-BEST = 12
-"""Trials that a sweep's page shows with their curves."""
+PANELS = 12
+"""Configurations that a sweep's page shows with their curves."""
+ROWS = 30
+"""Configurations that it lists; the report and the API have all."""
 FINDINGS = 6
 """Findings that it shows; the report has all."""
 
@@ -49,7 +54,7 @@ def sweeps(
 @router.get("/sweeps/{id}", response_class=HTMLResponse)
 def sweep(request: Request, service: Here, caller: Viewer, id: str) -> HTMLResponse:
     """One sweep: progress, verdicts, best configurations, gradients, findings so far."""
-    return render(request, "sweep.html", caller, **_sweep(service, id, caller))
+    return render(request, "sweep.html", caller, charts=True, **_sweep(service, id, caller))
 
 
 @router.get("/sweeps/{id}/now", response_class=HTMLResponse)
@@ -64,7 +69,16 @@ def trial(request: Request, service: Here, caller: Viewer, id: str, number: int)
     from services.api.trials import trial as one
 
     found = one(service, caller, id, number)
-    return render(request, "trial.html", caller, sweep=sweep_seen(service, id), trial=found)
+    unit = _unit(service.queue.sweep(id).spec["task"]["kind"])
+    return render(
+        request,
+        "trial.html",
+        caller,
+        charts=True,
+        sweep=sweep_seen(service, id),
+        trial=found,
+        unit=unit,
+    )
 
 
 @router.get("/launch", response_class=HTMLResponse)
@@ -86,16 +100,20 @@ def plotly() -> Response:
 def _sweep(service: Service, id: str, caller: Any) -> dict[str, Any]:
     record = service.queue.sweep(id)
     seen: SweepSeen = sweep_seen(service, id)
-    pages = Paging(service.queue.engine)
-    best, _ = pages.trials_page(id, sort="score", limit=BEST)
-    running, _ = pages.trials_page(id, state="running", limit=BEST)
-    events = service.queue.events(id)
+    spec = record.spec  # as it stands there: to make a spec of it, its whole design, takes a second
+    found = configurations(service.queue.lines(id), spec["search"].get("nuisance", []))
+    verdict = VerdictSpec.model_validate(spec.get("probe", {}).get("verdict", {}))
+    running, _ = Paging(service.queue.engine).trials_page(id, state="running", limit=PANELS)
     return {
         "sweep": seen,
-        "best": [trial_seen(service, record, one) for one in best if one.score is not None],
-        "running": [trial_seen(service, record, one) for one in running],
-        "events": [event_seen(event) for event in events[-8:][::-1]],
+        "found": found[:ROWS],
+        "all": len(found),
+        "panels": [{"trial": one.shown, "label": one.label} for one in found[:PANELS]],
+        "limit": verdict.decades,
+        "running": [trial_seen(service, record, one) for one in running] if record.status == "running" else [],
+        "events": [event_seen(event) for event in service.queue.events(id)[-8:][::-1]],
         "findings": _findings(service, id),
+        "report": (service.home.sweep_folder(id) / "report.html").is_file(),
         "mine": caller.may_change(record),
     }
 
@@ -104,10 +122,19 @@ def _findings(service: Service, id: str) -> list[dict[str, Any]]:
     """The strongest findings of the report, as far as there is one."""
     path = service.home.sweep_folder(id) / "report.json"
     try:
-        found = json.loads(path.read_text())["findings"]
+        found = json.loads(path.read_text())["analysis"]["findings"]
     except (OSError, ValueError, KeyError):
         return []
     return list(found[:FINDINGS])
+
+
+@lru_cache
+def _unit(kind: str) -> str:
+    """Of a task's loss; nothing where its kind alone does not say."""
+    from sweeps.report.curve_lines import UNITS
+
+    line = TASKS.get(kind)
+    return UNITS.get(getattr(line.load(), "objective", ""), "") if line else ""
 
 
 @lru_cache

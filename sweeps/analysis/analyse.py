@@ -17,6 +17,9 @@ from sweeps.analysis.signals import aucs
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab, ReplicateRecord, TrialRecord
 
+SHOWN = 4
+"""Arms that a caveat names."""
+
 
 def analyse_sweep(lab: Lab, sweep_id: str, lag: int | None = None) -> tuple[Analysis, SweepData]:
     """The analysis of a sweep in the lab database, as far as it is.
@@ -86,14 +89,37 @@ def _caveats(data: SweepData, units: int, unit: str) -> list[str]:
             f"{data.adaptive['trial'].nunique()} trials were picked by looking at scores; they are marked "
             "adaptive, and no interval of a difference and no p-value comes from them."
         )
+    said += _diverged(data)
     if 0 < units < ENOUGH:
         said.append(
             f"{units} {unit}s: by signs alone no p below {2 * 0.5**units:.2g} is possible; read the intervals, or run "
             "more blocks."
         )
-    if data.spec.search.pruner.kind != "none":
+    if data.ended.get("pruned"):
         said.append(
             f"The pruner {data.spec.search.pruner.kind} ended trials early; these are not among the replicates, which "
             "favours what learns fast."
         )
     return said
+
+
+def _diverged(data: SweepData) -> list[str]:
+    """Arms of which nothing was left to compare but that they diverged."""
+    frame = data.frame
+    if frame.empty or not frame["diverged"].any():
+        return []
+    dead = int(frame["diverged"].sum())
+    if dead == len(frame):
+        return [
+            f"Every one of the {dead} replicates diverged: a state, a loss or a gradient was no longer finite. Their "
+            "scores are +2 by definition, and no difference between scores speaks of learning; a lower learning rate, "
+            "a clip or a smaller gain comes first."
+        ]
+    by_arm = frame.groupby("label", sort=True)["diverged"]
+    lost = by_arm.all()
+    said = f"{dead} of {len(frame)} replicates diverged; their scores are +2 by definition, and they count as unsolved."
+    if lost.any():
+        names = [str(label) for label in lost.index[lost]]
+        shown = "; ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        said += f" All of: {shown}."
+    return [said]

@@ -238,9 +238,22 @@ def _descriptive(arms: Sequence[Arm]) -> list[Finding]:
     if not scored:
         return []
     best = min(scored, key=lambda arm: arm.means["test_score"].value)
+    if all(arm.counts.get("diverged", 0) == arm.replicates for arm in scored):
+        dead = sum(arm.replicates for arm in scored)
+        return [
+            Finding(
+                text=f"No arm that was tried trained: all {dead} replicates diverged.",
+                strength=0.5,
+                kind="descriptive",
+                caveats=["Nothing follows about any level."],
+            )
+        ]
+    found = "The best arm that was tried"
+    if best.means["test_score"].value >= 0:
+        found = "No arm that was tried beat a trivial guess; the nearest to one"
     return [
         Finding(
-            text=f"The best arm that was tried is {best.label}: log10(test loss / trivial baseline) "
+            text=f"{found} is {best.label}: log10(test loss / trivial baseline) "
             f"{best.means['test_score'].value:+.2f} over {best.replicates} replicates.",
             strength=0.5,
             kind="descriptive",

@@ -13,6 +13,8 @@ MARGIN = 0.2
 """Difference of a share, below which levels count as alike."""
 ENOUGH = 6
 """Pairs from which a two-sided p below .05 is possible by signs alone (2 * 2^-n)."""
+UNTOLD = 100
+"""Percentage points of an interval of a cost beyond which it says nothing."""
 NAMES = {
     "init": "Initialisation",
     "bias_init": "Gate bias",
@@ -176,6 +178,8 @@ def factor(one: Contrast, better: bool) -> str:
 
 def cost_in_words(one: Contrast) -> str:
     value, low, high = (100 * (number - 1) for number in (one.effect.value, one.effect.low, one.effect.high))
+    if low < 0 < high and high - low > UNTOLD:
+        return f"What an update costs is left open (95% interval {low:+.0f}% to {high:+.0f}%)."
     if low < 0 < high:
         return f"An update costs the same within the noise (95% interval {low:+.0f}% to {high:+.0f}%)."
     word = "more" if value > 0 else "less"

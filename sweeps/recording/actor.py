@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from rnnlab.curve import Curve
+from rnnlab.errors import PlaceError
 from rnnlab.recorder import Scalars
-from sweeps.recording.messages import Message, SweepOver, TrialOver, UpdateCurves, UpdateScalars
+from sweeps.recording.lag import Lag, keep
+from sweeps.recording.messages import Message, SweepOver, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
 from sweeps.recording.mlflow_writer import MlflowWriter, OpenRun
+from sweeps.recording.new_store import make_store
+from sweeps.recording.open_trials import Undrawn
 from sweeps.recording.pictures import draw_run
 from sweeps.recording.spool import Spool
 from sweeps.recording.weights import best_of, forget_all_but_best, load_weights
+
+if TYPE_CHECKING:
+    from sweeps.home import Home
+    from sweeps.spec import SweepSpec
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 1.0
 """Seconds before a store that refused is tried again."""
 TRIES = 10
-"""How often a part of the sweep's end is tried on a store that answers: it ends without it rather than never."""
+"""How often a message, or a part of the sweep's end, is tried on a store that answers and will not have it."""
 LONGEST_CAUSE = 500
 """Characters of an error that the parent's page shows."""
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # a server that hangs is noticed after this; MLflow's own would be 120 s, seven times, with breaks that double
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+}
+"""What MLflow's client is told, where a person has not. Trying again is the recorder's, which looks before it does."""
+RECORDING_LOCK = "recording.lock"
+"""In a sweep's folder: held by whoever records a sweep that has ended."""
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
+"""MLflow's errors that will not pass by waiting."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,7 @@ class RecorderStatus:
     Args:
         waiting: messages spooled and not yet in MLflow. pictures: runs whose picture is not drawn yet.
         points: metric points written. run_ids: trial -> MLflow run. error: why writing waits, if it does.
+        since: when it began to wait, ISO 8601. refused: messages that MLflow would not have. spoilt: unreadable ones.
     """
 
     experiment_id: str | None
@@ -49,10 +74,25 @@ class RecorderStatus:
     points: int
     run_ids: dict[int, str]
     error: str | None
+    since: str | None = None
+    refused: int = 0
+    spoilt: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits."""
+        return not self.waiting and not self.pictures
+
+    @property
+    def lag(self) -> Lag:
+        """What is not in MLflow."""
+        return Lag(self.waiting + self.pictures, self.since, self.error, self.refused, self.spoilt)
 
 
 class RecorderProcess:
     """Takes messages at once and writes them in order in a thread of its own; made a Ray actor by `start`.
+
+    What it must not forget is on disk, so that another one may go on in its folder whenever it dies.
 
     Args:
         folder: the sweep's; the spool lies in it, and pictures are left there too.
@@ -60,14 +100,22 @@ class RecorderProcess:
     """
 
     def __init__(self, folder: str, writer: dict[str, Any]) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         self.folder = Path(folder)
         self.spool = Spool(self.folder / "spool")
+        self.undrawn = Undrawn(self.folder)
         self.writer: MlflowWriter | None = None
         self._arguments = writer
-        self._pictures: deque[OpenRun] = deque()
         self._stopping = threading.Event()
         self._error: str | None = None
+        self._since: str | None = None
+        self._away = False
+        self._tries = 0
+        self._said: Lag | None = None
+        self._not_begun = {one.trial for one in self.spool.aside() if isinstance(one, TrialBegun)}
+        """Trials whose beginning MLflow would not have: what comes of them is set aside too."""
+        self._say()
         self._thread = threading.Thread(target=self._background, name="mlflow-writer", daemon=True)
         self._thread.start()
 
@@ -82,14 +130,17 @@ class RecorderProcess:
             writer.experiment_id if writer else None,
             writer.parent_id if writer else None,
             len(self.spool),
-            len(self._pictures),
+            len(self.undrawn),
             writer.points if writer else 0,
             dict(writer.run_ids) if writer else {},
             self._error,
+            self._since,
+            self.spool.refused,
+            self.spool.spoilt,
         )
 
     def finish(self) -> RecorderStatus:
-        """Write what waits and draw what is left; the last status."""
+        """Write what waits, draw what is left, and take no more; the last status. Waits for a store that is away."""
         self._stopping.set()
         self._thread.join()
         return self.status()
@@ -103,11 +154,8 @@ class RecorderProcess:
     ) -> RecorderStatus:
         """Give the parent run what the sweep has as a whole, log the best model, and end it; the last status.
 
-        Comes after `finish`. Again with the same changes nothing, with other values it replaces them.
-
-        Args:
-            status: MLflow's. files: paths that become artifacts. description: Markdown, the findings.
-            tables: artifact (`arms.json`) -> its rows.
+        Comes after `finish`. Again with the same changes nothing, with other values it replaces them. Arguments as
+        of `SweepOver`.
         """
         self.put(SweepOver(status, tuple(files), description, tables or {}))
         self._work()
@@ -119,32 +167,84 @@ class RecorderProcess:
         self._work()
 
     def _work(self) -> None:
-        while self.writer is None or not (self._stopping.is_set() and not len(self.spool) and not self._pictures):
+        while self.writer is None or not (self._stopping.is_set() and self.status().settled):
             try:
+                if self.writer is None:
+                    make_store(self._arguments["tracking_uri"])
+                if self._away:
+                    self._look()
                 if self.writer is None:
                     self.writer = MlflowWriter(**self._arguments, folder=self.folder)
                 self._one(self.writer)
-                self._error = None
+                self._error, self._since, self._tries = None, None, 0
             except Exception as error:  # the store may be away for a while: what waits is on disk
-                self._error = f"{type(error).__name__}: {error}"
-                logger.warning("recording waits: %s", self._error)
-                time.sleep(RETRY_AFTER)
+                self._failed(error)
+            self._say()
+
+    def _look(self) -> None:
+        """Raises where the store is still away. One that hung may now do what it was asked then: give it time."""
+        client = self.writer.client if self.writer else MlflowClient(tracking_uri=self._arguments["tracking_uri"])
+        client.search_experiments(max_results=1)
+        time.sleep(RETRY_AFTER)
+        self._away = False
+
+    def _failed(self, error: Exception) -> None:
+        """Wait, or set aside what a store that answers has refused `TRIES` times."""
+        cause = cause_of(error)
+        if cause != self._error:
+            logger.warning("recording waits: %s", cause)
+        self._error, self._since = cause, self._since or datetime.now().astimezone().isoformat(timespec="seconds")
+        refusal = is_refusal(error)
+        self._away = not refusal
+        self._tries = self._tries + 1 if refusal and self.writer is not None else 0
+        if self._tries >= TRIES and self._parent_is_there():
+            self._tries = 0
+            self._set_aside(cause)
+        else:
+            time.sleep(RETRY_AFTER)
+
+    def _parent_is_there(self) -> bool:
+        """Whether the store answers, and is still the one that the sweep began in."""
+        assert self.writer is not None
+        try:
+            return bool(self.writer.client.get_run(self.writer.parent_id).info.lifecycle_stage == "active")
+        except Exception:
+            return False
+
+    def _set_aside(self, cause: str) -> None:
+        if (message := self.spool.peek(0)) is not None:
+            if isinstance(message, TrialBegun):
+                self._not_begun.add(message.trial)
+            logger.error("a message is set aside in %s: %s", self.spool.refuse(), cause)
+        elif (run := self.undrawn.first()) is not None:
+            logger.error("trial %d has no picture: %s", run.begun.trial, cause)
+            self.undrawn.done(run.begun.trial)
+
+    def _say(self) -> None:
+        """Tell other processes, where it is news; a disk that is full has worse to tell."""
+        lag = Lag(0, self._since, self._error, self.spool.refused, self.spool.spoilt)
+        if lag != self._said:
+            with contextlib.suppress(OSError):
+                keep(self.folder, lag)
+                self._said = lag
 
     def _one(self, writer: MlflowWriter) -> None:
-        message = self.spool.peek(0.0 if self._pictures else 0.2)
+        run = self.undrawn.first() if not len(self.spool) else None
+        message = self.spool.peek(0.0 if run else 0.2)
         if isinstance(message, SweepOver):
             self._end(writer, message)
             self.spool.done()
+        elif message is not None and message.trial in self._not_begun and not isinstance(message, TrialBegun):
+            self.spool.refuse()
         elif message is not None:
-            ended = writer.write(message)
+            writer.write(message)
+            self._not_begun.discard(message.trial)
             if isinstance(message, TrialOver):
                 self._forget(message)
             self.spool.done()
-            if ended is not None:
-                self._pictures.append(ended)
-        elif self._pictures:
-            self._picture(writer, self._pictures[0])
-            self._pictures.popleft()
+        elif run is not None:
+            self._picture(writer, run)
+            self.undrawn.done(run.begun.trial)
 
     def _picture(self, writer: MlflowWriter, run: OpenRun) -> None:
         try:
@@ -185,13 +285,45 @@ class RecorderProcess:
             try:
                 return part()
             except Exception as error:
-                cause = f"{what}: {type(error).__name__}: {error}"
+                cause = f"{what}: {cause_of(error)}"
                 logger.warning("not logged: %s", cause)
             writer.client.get_run(writer.parent_id)
             if left:
                 time.sleep(RETRY_AFTER)
         lost.append(cause[:LONGEST_CAUSE])
         return None
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether waiting will not help: MLflow would not have it, or this code cannot. A disk or a network may mend."""
+    if isinstance(error, MlflowException):
+        return error.error_code in REFUSALS
+    return not isinstance(error, (OSError, MemoryError, SQLAlchemyError))
+
+
+def cause_of(error: BaseException) -> str:
+    """An error in short: what the system said where it is at the bottom of it, as in `Connection refused`."""
+    below: BaseException | None = error
+    system, seen = None, set[int]()
+    while below is not None and id(below) not in seen:
+        seen.add(id(below))
+        system = below if isinstance(below, OSError) else system
+        below = below.__cause__ or below.__context__
+    if isinstance(error, MlflowException) and system is not None:
+        return f"{system.strerror or system}"[:LONGEST_CAUSE]
+    return f"{type(error).__name__}: {error}"[:LONGEST_CAUSE]
+
+
+def tell(recorder: Any, message: Message) -> None:
+    """Send from the driver, and wait until it is on the recorder's disk.
+
+    Ray sends what a dead recorder had not acknowledged again, in any order and now and then twice.
+    """
+    import ray
+
+    sent = recorder.put.remote(message)
+    if sent is not None:  # a recorder that is no actor
+        ray.get(sent)
 
 
 class ActorRecorder:
@@ -228,11 +360,26 @@ def actor_name(sweep_id: str) -> str:
     return f"rnnlab-recorder-{sweep_id}"
 
 
+def writer_arguments(home: Home, sweep_id: str, spec: SweepSpec) -> dict[str, Any]:
+    """What a recorder's writer is made with."""
+    return {
+        "tracking_uri": home.mlflow_uri,
+        "sweep_id": sweep_id,
+        "description": spec.description,
+        "artifact_folder": home.artifact_folder(sweep_id),
+        "spec_yaml": spec.to_yaml(),
+    }
+
+
 def start(sweep_id: str, folder: Path, **writer: Any) -> Any:
     """Start the recorder of a sweep on the driver's node, taking no CPU from trials; its handle."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    try:
+        FileLock(folder / RECORDING_LOCK, timeout=0).acquire().lock.release()
+    except Timeout:
+        raise PlaceError(f"`rnnlab sweep record {sweep_id}` is at it; wait until it has ended") from None
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return (
         ray.remote(RecorderProcess)

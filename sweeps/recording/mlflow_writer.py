@@ -25,7 +25,7 @@ from sweeps.recording import names
 from sweeps.recording.arrays import CurveArchive, charted_rows, over_replicates
 from sweeps.recording.best_model import account, log_best_model
 from sweeps.recording.messages import TrialBegun, TrialMessage, TrialOver, UpdateCurves, UpdateScalars
-from sweeps.recording.open_trials import OpenTrials
+from sweeps.recording.open_trials import OpenTrials, Undrawn
 from sweeps.recording.weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ CUT = "\n\n_Cut here: the report among the artifacts has all of it._"
 
 @dataclass
 class OpenRun:
-    """A trial's run that is still being written."""
+    """A trial's run. Its curves are in `archive` once it has ended."""
 
     run_id: str
     begun: TrialBegun
@@ -63,7 +63,7 @@ class MlflowWriter:
         sweep_id: names the experiment. description: shown on it.
         artifact_folder: where artifacts of a local store go; None lets a server decide.
         spec_yaml: the sweep's spec, an artifact of the parent run.
-        folder: the sweep's, in which open trials are kept.
+        folder: the sweep's, in which open trials and runs without their picture are kept.
     """
 
     def __init__(
@@ -75,7 +75,9 @@ class MlflowWriter:
         spec_yaml: str,
         folder: Path,
     ) -> None:
-        self.open_trials = OpenTrials(folder)
+        self.open_trials, self.undrawn = OpenTrials(folder), Undrawn(folder)
+        self._in_doubt = folder / "in_doubt"
+        self._closed = False
         self.client = MlflowClient(tracking_uri=tracking_uri)
         self.sweep_id = sweep_id
         self.runs: dict[int, OpenRun] = {}
@@ -92,6 +94,9 @@ class MlflowWriter:
 
         What a worker sends of a trial that has ended (it was stopped at once) comes too late and is dropped.
         """
+        if self._closed:  # an earlier end of the sweep, which was resumed
+            self.client.update_run(self.parent_id, status="RUNNING")
+            self._closed = False
         if isinstance(message, TrialBegun):
             self._begin(message)
             return None
@@ -104,7 +109,6 @@ class MlflowWriter:
                 self._scalars(run, message)
             case UpdateCurves():
                 self.open_trials.add(message)
-                run.archive.add(message.update, message.curves)
             case TrialOver():
                 return self._end(run, message)
         return None
@@ -144,7 +148,10 @@ class MlflowWriter:
         """End the parent run, and any child that still runs, with MLflow's `status`."""
         for run in list(self.runs.values()):
             self.client.set_terminated(run.run_id, "KILLED")
+        if self._in_doubt.exists():
+            self._delete_doubles()
         self.client.set_terminated(self.parent_id, status)
+        self._closed = True
 
     def _experiment(self, artifact_folder: Path | None, description: str) -> str:
         found = self.client.get_experiment_by_name(self.sweep_id)
@@ -155,27 +162,48 @@ class MlflowWriter:
         return str(self.client.create_experiment(self.sweep_id, artifact_location=location, tags=tags))
 
     def _parent(self) -> str:
-        run = self.client.create_run(
-            self.experiment_id,
-            run_name=f"sweep {self.sweep_id}",
-            tags={names.SWEEP_ID: self.sweep_id, names.TRIAL: "all"},
-        )
-        return str(run.info.run_id)
+        return self._create("all", f"sweep {self.sweep_id}", {}, None)
+
+    def _create(self, trial: str, name: str, tags: dict[str, str], started_ms: int | None) -> str:
+        """Make a run; its id. Where no answer comes, a server that hung may yet make it, and `close` looks for it."""
+        tags = {**tags, names.SWEEP_ID: self.sweep_id, names.TRIAL: trial}
+        try:
+            return str(self.client.create_run(self.experiment_id, started_ms, tags, name).info.run_id)
+        except Exception:
+            self._in_doubt.touch()
+            raise
 
     def _find(self, trial: int | None) -> str | None:
-        """The run that an earlier process made for a trial (None: the parent)."""
+        """The run that an earlier process made for a trial (None: the parent). Of two, the one that got params."""
         wanted = "all" if trial is None else str(trial)
         query = f"tags.{names.SWEEP_ID} = '{self.sweep_id}' and tags.{names.TRIAL} = '{wanted}'"
-        found = self.client.search_runs([self.experiment_id], query, max_results=1)
+        found = sorted(self.client.search_runs([self.experiment_id], query), key=lambda run: not run.data.params)
         return str(found[0].info.run_id) if found else None
+
+    def _delete_doubles(self) -> None:
+        """Delete runs that a server made late, after the recorder had given up waiting and had made another."""
+        known: dict[str, str] = {str(trial): run_id for trial, run_id in self.run_ids.items()}
+        known["all"] = self.parent_id
+        query, token = f"tags.{names.SWEEP_ID} = '{self.sweep_id}'", None
+        while token is None or token:
+            page = self.client.search_runs([self.experiment_id], query, page_token=token)
+            for run in page:
+                trial = run.data.tags[names.TRIAL]
+                if trial not in known:
+                    known[trial] = self._find(int(trial)) or run.info.run_id
+                if run.info.run_id != known[trial]:
+                    logger.warning("a second run of trial %s is deleted", trial)
+                    self.client.delete_run(run.info.run_id)
+            token = page.token or ""
+        self._in_doubt.unlink()
 
     def _begin(self, begun: TrialBegun) -> None:
         run_id = self._find(begun.trial)
         if run_id is None:
-            tags = {**begun.tags, names.SWEEP_ID: self.sweep_id, names.TRIAL: str(begun.trial)}
-            tags["mlflow.parentRunId"] = self.parent_id
-            run = self.client.create_run(self.experiment_id, begun.started_ms, tags, begun.name)
-            run_id = str(run.info.run_id)
+            tags = {**begun.tags, "mlflow.parentRunId": self.parent_id}
+            run_id = self._create(str(begun.trial), begun.name, tags, begun.started_ms)
+        else:
+            self._again(run_id, begun)
         params = [Param(name, str(value)) for name, value in begun.params.items()]
         self.client.log_batch(run_id, params=params)
         self._log_text(run_id, names.SPEC_FILE, begun.spec_yaml)
@@ -184,6 +212,12 @@ class MlflowWriter:
         self.run_ids[begun.trial] = run_id
         if begun.trial not in self.runs:  # begun twice: what it has stays
             self._reopened(begun.trial)
+
+    def _again(self, run_id: str, begun: TrialBegun) -> None:
+        """A trial goes on: its run says so, and no longer why it was cut short."""
+        self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in begun.tags.items()])
+        if names.CAUSE in self.client.get_run(run_id).data.tags:
+            self.client.delete_tag(run_id, names.CAUSE)
 
     def _reopened(self, trial: int) -> OpenRun | None:
         """A trial that an earlier recorder, or an earlier driver, left open."""
@@ -212,6 +246,9 @@ class MlflowWriter:
         self._log(run.run_id, metrics)
 
     def _end(self, run: OpenRun, over: TrialOver) -> OpenRun:
+        found = self.open_trials.found(over.trial)
+        assert found is not None
+        run = OpenRun(run.run_id, *found)  # curves lie on disk until now, and come in order of update
         timestamp = run.begun.started_ms + over.update
         interrupted = over.tags.get(names.OUTCOME) == Outcome.INTERRUPTED
         metrics = []
@@ -225,6 +262,7 @@ class MlflowWriter:
             (Path(folder) / names.RESULT_FILE).write_text(json.dumps(over.result, indent=1))
             self.client.log_artifacts(run.run_id, folder)
         self.client.set_terminated(run.run_id, over.status, over.ended_ms)
+        self.undrawn.add(run)  # before the trial is forgotten: a recorder that dies here draws it when it is back
         del self.runs[over.trial]  # not before: a store that refuses half-way is tried again
         if not interrupted:
             self.open_trials.end(over.trial)

@@ -10,10 +10,14 @@ import os
 import pickle
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeps.recording.arrays import CurveArchive
+from sweeps.recording.lag import UNDRAWN
 from sweeps.recording.messages import TrialBegun, UpdateCurves
+
+if TYPE_CHECKING:
+    from sweeps.recording.mlflow_writer import OpenRun
 
 BEGUN = "begun.pkl"
 
@@ -59,6 +63,45 @@ class OpenTrials:
         home = self.folder / f"{trial:04}"
         home.mkdir(parents=True, exist_ok=True)
         return home
+
+
+class Undrawn:
+    """Runs that have ended and wait for their picture, a file each.
+
+    Args:
+        folder: the sweep's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / UNDRAWN
+
+    def add(self, run: OpenRun) -> None:
+        """Keep a run with its curves."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / f"{run.begun.trial:04}.pkl", run)
+
+    def first(self) -> OpenRun | None:
+        """The one of the lowest number, which stays. A file that a power cut has spoilt is dropped."""
+        for path in self._files():
+            try:
+                run: OpenRun = _read(path)
+            except (OSError, MemoryError):
+                raise
+            except Exception:  # whatever a pickle without its end raises
+                path.unlink()
+            else:
+                return run
+        return None
+
+    def done(self, trial: int) -> None:
+        """It has its picture."""
+        (self.folder / f"{trial:04}.pkl").unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return len(self._files())
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.pkl"))
 
 
 def _write(path: Path, value: Any) -> None:

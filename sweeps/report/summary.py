@@ -8,7 +8,6 @@ from pathlib import Path
 from rnnlab.cells import CELLS
 from rnnlab.choices import choose
 from rnnlab.spec import TrialSpec
-from sweeps.home import trial_folder
 from sweeps.recording.arrays import load_curves
 from sweeps.recording.names import CURVES_FILE
 from sweeps.report.figures import Panel, save, small_multiples
@@ -35,7 +34,7 @@ def write_summary(lab: Lab, sweep_id: str, lag: int, folder: Path) -> list[Path]
     shown = [
         (row, TrialSpec.model_validate(trial.spec), path)
         for row, trial in zip(rows, trials, strict=True)
-        if (path := trial_folder(folder, trial.number) / CURVES_FILE).is_file()
+        if (path := folder / "trials" / f"{trial.number:04}" / CURVES_FILE).is_file()
     ]
     note = ""
     if len(shown) > MOST:  # a design: one trial of each arm speaks for it

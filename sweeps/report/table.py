@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from rnnlab.spec import TrialSpec
+from rnnlab.spec import ModelSpec, OptimSpec
 from rnnlab.training.outcome import HIGHEST
 from sweeps.recording.names import MITIGATIONS
 from sweeps.store import ReplicateRecord, TrialRecord
+from sweeps.store.queries import OF_THE_ROW, TrialLine
 
 NONE = "-"
 """Stands where a mitigation does not apply, or where nothing was measured."""
@@ -59,7 +63,7 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def rows_of(trials: Iterable[TrialRecord], replicates: Iterable[ReplicateRecord], *, running: bool = True) -> list[Row]:
@@ -68,50 +72,76 @@ def rows_of(trials: Iterable[TrialRecord], replicates: Iterable[ReplicateRecord]
     Args:
         running: whether the sweep's driver lives; else a trial that still says so is `lost`.
     """
-    trials = list(trials)
-    hashes = [trial.config_hash for trial in trials]
     by_trial: dict[int, list[ReplicateRecord]] = {}
     for replicate in replicates:
         by_trial.setdefault(replicate.trial, []).append(replicate)
+    return lines_as_rows((_line(trial, by_trial.get(trial.number, [])) for trial in trials), running=running)
+
+
+def lines_as_rows(lines: Iterable[TrialLine], *, running: bool = True) -> list[Row]:
+    """Rows from lines of the lab database, in their order. Arguments as `rows_of`."""
+    lines = list(lines)
+    repeated = Counter(line.config_hash for line in lines)
     rows = []
-    for trial in trials:
-        row = _row(trial, by_trial.get(trial.number, []))
-        if not running and row.state == "running":
-            row = replace(row, state="lost")
-        if hashes.count(trial.config_hash) > 1:  # a design that is repeated by block
-            row = replace(row, others={**row.others, "block": trial.block})
-        rows.append(row)
+    for line in lines:
+        others = {name: value for name, value in line.params.items() if name not in MITIGATIONS}
+        if repeated[line.config_hash] > 1:  # a design that is repeated by block
+            others["block"] = line.block
+        state = "lost" if line.state == "running" and not running else line.state
+        rows.append(_row(line, state, others))
     return rows
 
 
-def _row(trial: TrialRecord, replicates: Sequence[ReplicateRecord]) -> Row:
-    spec = TrialSpec.model_validate(trial.spec)
-    model = spec.model
+def _line(trial: TrialRecord, replicates: Sequence[ReplicateRecord]) -> TrialLine:
     accuracies = [r.accuracy for r in replicates if r.accuracy is not None and r.test_score is not None]
+    clip = trial.spec["optim"]["clip"]
+    return TrialLine(
+        **{name: getattr(trial, name) for name in OF_THE_ROW},
+        model=json.dumps(trial.spec["model"]),
+        clip=clip if isinstance(clip, str) else json.dumps(clip),
+        planned=trial.spec["replicates"],
+        replicates=len(replicates),
+        diverged=sum(r.outcome == "diverged" for r in replicates),
+        accuracy=sum(accuracies) / len(accuracies) if accuracies else None,
+    )
+
+
+@lru_cache(maxsize=4096)  # thousands of trials have some tens of models
+def _model(plain: str) -> ModelSpec:
+    return ModelSpec.model_validate_json(plain)
+
+
+@lru_cache(maxsize=4096)
+def _clip(plain: str) -> str:
+    return OptimSpec.model_validate({"clip": json.loads(plain) if plain.startswith("{") else plain}).clip.label
+
+
+def _row(trial: TrialLine, state: str, others: dict[str, Any]) -> Row:
+    model = _model(trial.model)
     return Row(
         trial=trial.number,
         label=trial.label,
-        state=trial.state,
+        state=state,
         cell=model.cell.label,
         activation=model.activation.label if model.activation else NONE,
         init=model.init.label,
         bias_init=model.bias_init.label if model.cell.kind != "rnn" else NONE,
-        clip=spec.optim.clip.label,
+        clip=_clip(trial.clip),
         depth=model.depth,
-        others={name: value for name, value in trial.params.items() if name not in MITIGATIONS},
+        others=others,
         score=trial.score,
         score_sd=trial.score_sd,
         test_score=trial.test_score,
-        test_accuracy=sum(accuracies) / len(accuracies) if accuracies else None,
+        test_accuracy=trial.accuracy,
         verdict_init=trial.verdict_init,
         verdict=trial.verdict,
         decades_init=None if trial.verdict_init == "too_short" else trial.decades_init,
         decades=None if trial.verdict == "too_short" else trial.decades,
         exploded=trial.exploded,
-        diverged=sum(r.outcome == "diverged" for r in replicates),
+        diverged=trial.diverged,
         solved=trial.solved,
         healthy=trial.healthy,
-        replicates=len(replicates) or spec.replicates,
+        replicates=trial.replicates or trial.planned,
         updates=trial.updates,
         seconds=trial.seconds,
         cause=trial.cause,
@@ -177,6 +207,15 @@ def _decades(value: float | None) -> str:
     return "< -300" if value < -300 else f"{value:+.1f}"
 
 
+def plain(rows: Sequence[Row]) -> str:
+    """The table as aligned text, for thousands of rows."""
+    lines = [HEADS, *(cells_of(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
 def markdown(rows: Sequence[Row]) -> str:
     """The table in Markdown."""
     lines = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
@@ -199,9 +238,13 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
         f"At initialisation, over the task's lag of {lag} steps, the gradient of the {len(alike)} configurations is: "
         f"{told}."
     )
+    tame: dict[str, list[Row]] = {}
     for row in judged:
-        tamed = [twin for twin in judged if row.exploded and not twin.exploded and _twins(row, twin)]
-        for twin in tamed:
+        if row.clip != "none" and not row.exploded:
+            tame.setdefault(_but_for_clip(row), []).append(row)
+    for row in judged:
+        wild = row.exploded and row.clip == "none"
+        for twin in tame.get(_but_for_clip(row), ()) if wild else ():
             lines.append(
                 f"#{row.trial} exploded in {row.exploded} of {row.replicates} replicates ({row.label}); its twin "
                 f"#{twin.trial} with clip {twin.clip} in none."
@@ -216,12 +259,10 @@ def observations(rows: Sequence[Row], lag: int) -> list[str]:
     return lines
 
 
-def _twins(row: Row, other: Row) -> bool:
-    """Whether two rows differ in the clip alone: the first has none, the second one."""
-    if row.clip != "none" or other.clip == "none":
-        return False
-    same = (*(name for name in MITIGATIONS if name != "clip"), "others")
-    return all(getattr(row, name) == getattr(other, name) for name in same)
+def _but_for_clip(row: Row) -> str:
+    """The same for two rows that differ in the clip alone."""
+    same = [getattr(row, name) for name in MITIGATIONS if name != "clip"]
+    return str((same, sorted(row.others.items())))
 
 
 def _listed(labels: Sequence[str], most: int = 4) -> str:

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from rnnlab.errors import RnnlabError
 from sweeps.recording import actor
 from sweeps.running.books import Books
 from sweeps.running.stopping import request_stop
+from sweeps.store.retrying import LeaseLost
 
 HEARTBEAT = 2.0
 """Seconds between two renewals of the lease."""
@@ -17,17 +19,26 @@ HEARTBEAT = 2.0
 
 @contextlib.contextmanager
 def beating(books: Books, folder: Path) -> Iterator[None]:
-    """Renew the lease, hear of a stop that somebody else asked for, and look at the recorder, in a thread."""
+    """Renew the lease, hear of a stop that somebody else asked for, and look at the recorder, in a thread.
+
+    It goes on while the lab database or the recorder is away. Once another driver has the lease no more trials are
+    started; the next write to the lab database then ends this driver.
+    """
     over = threading.Event()
 
     def beat() -> None:
         import ray
 
         while not over.wait(HEARTBEAT):
-            if books.lab.heartbeat(books.sweep_id) and not books.stopping and not books.closing:
-                request_stop(books, folder)
-            with contextlib.suppress(ray.exceptions.GetTimeoutError):
+            try:
+                if books.lab.heartbeat(books.sweep_id) and not books.stopping and not books.closing:
+                    request_stop(books, folder)
                 store_runs(books, ray.get(books.recorder.status.remote(), timeout=HEARTBEAT))
+            except LeaseLost:
+                books.stopping = True  # not by the stop file: the workers of the other driver look for it, too
+                return
+            except (RnnlabError, ray.exceptions.RayError):
+                pass  # tried again; whoever needs the answer hears what is wrong
             books.watcher.changed(books.progress)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)

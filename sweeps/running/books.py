@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rnnlab.cells import CELLS
 from rnnlab.choices import choose
+from rnnlab.errors import PlaceError
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import load_task
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.seeding import replicate_seed, seed_of
 from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.recording import names
+from sweeps.recording.actor import tell
 from sweeps.recording.messages import TrialBegun, TrialOver
 from sweeps.recording.mlflow_writer import finals_of
-from sweeps.running.progress import SweepProgress, TrialProgress, Watcher, trial_label
+from sweeps.running.progress import SHOWN, SweepProgress, TrialProgress, Watcher, trial_label
+from sweeps.search.searcher import JUDGED
 from sweeps.search.stages import Slot
 from sweeps.search.tell import MEANINGS
 from sweeps.space.dimensions import Picks, Value
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab, ReplicateRecord, TrialRecord, TrialResult
 
-FEATURES = ("clip_coefficient", "verdict_by_r", "horizon_by_r", "fit", "power", "signals")
+FEATURES = ("clip_coefficient", "verdict_by_r", "horizon_by_r", "fit", "power", "signals", "probed", "in_a_row")
 """Fields of a replicate's result without a column of their own: the lab database keeps them as features."""
 OUTCOMES = {"complete": Outcome.FINISHED, "pruned": Outcome.PRUNED, "failed": Outcome.FAILED}
 """Outcome of a trial that has ended, by its state in the lab database."""
@@ -52,6 +56,10 @@ class Books:
             watcher,
         )
         self.progress = SweepProgress(sweep_id, spec.trials)
+        self.causes: dict[int, str] = {}
+        """Why the pruner ended a trial, by number."""
+        self.how_died: Callable[[int], tuple[Outcome, str]] = lambda _: (Outcome.FAILED, "its worker process died")
+        """How a trial ended whose workers died, by number."""
         self.stopping = False
         """A stop was asked for: trials that end without having used their budget are interrupted."""
         self.closing = False
@@ -62,12 +70,10 @@ class Books:
         """Trials of an earlier driver, as rows of the progress; those that have not ended wait to be begun again."""
         for trial in trials:
             if trial.state in OUTCOMES:
-                spec = TrialSpec.model_validate(trial.spec)
-                row = TrialProgress(trial.number, trial.label, spec, spec.budget.updates, trial.updates)
+                row = TrialProgress(trial.number, trial.label, self.spec.budget.updates, trial.updates)
                 row.outcome, row.cause, row.worker = OUTCOMES[trial.state], trial.cause, trial.worker or ""
-                shown = ("score", "verdict", "verdict_init", "decades", "exploded")
-                row.result = None if trial.score is None else {name: getattr(trial, name) for name in shown}
-                self.progress.trials[trial.number] = row
+                row.result = None if trial.score is None else {name: getattr(trial, name) for name in SHOWN}
+                self.progress.end(row)
 
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
         """Trial `number` is about to start."""
@@ -85,21 +91,29 @@ class Books:
             spec=trial.model_dump(mode="json"),
             tune_trial_id=tune_id,
         ).started_at
-        self.progress.trials[number] = TrialProgress(number, label, trial, trial.budget.updates)
-        self.recorder.put.remote(self._begun(slot, started, label, picks, trial))
+        self.progress.begin(TrialProgress(number, label, trial.budget.updates))
+        # on the recorder's disk before the trial starts: a worker's messages may overtake the driver's
+        tell(self.recorder, self._begun(slot, started, label, picks, trial))
         self.watcher.changed(self.progress)
 
     def report(self, number: int, result: dict[str, Any]) -> None:
         """A trial told how far it is."""
         if "failed" in result:
             return
-        self.lab.report(self.sweep_id, number, result["updates"], result["score"])
+        judged = {name: result.get(name) for name in JUDGED}
+        self.lab.report(self.sweep_id, number, result["updates"], result["score"], **judged)
         row = self.progress.trials[number]
         row.updates, row.result = result["updates"], json.loads(result["trial_result"])
         self.watcher.changed(self.progress)
 
     def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
-        """A trial ended; its outcome, inferred from the updates done, and its score."""
+        """A trial ended; its outcome, inferred from the updates done, and its score.
+
+        Raises:
+            PlaceError: its worker could not write or record: that is no result of the trial, and stops the sweep.
+        """
+        if result is not None and "place" in result:
+            raise PlaceError(result["place"])
         row = self.progress.trials[number]
         if result is not None and "trial_result" in result:
             row.result, row.updates = json.loads(result["trial_result"]), result["updates"]
@@ -111,6 +125,7 @@ class Books:
             said = f"trial {number}: its weights are not kept ({result['weights_lost']})"
             self.lab.event(self.sweep_id, "weights_lost", said, trial=number)
         self._close(row)
+        self.progress.end(row)
         self.watcher.changed(self.progress)
         return row.outcome, row.result["score"] if row.result else None
 
@@ -118,13 +133,13 @@ class Books:
         if result is not None and "failed" in result:
             return Outcome.FAILED, result["failed"]
         if error:
-            return Outcome.FAILED, "its worker process died"
+            return self.how_died(row.number)
         # not Tune's own `done`: it is set on the last result of a trial that a pruner ended, too
         if row.result is not None and row.result["outcome"] != Outcome.RUNNING:
             return Outcome(row.result["outcome"]), None
         if self.stopping:
             return Outcome.INTERRUPTED, "the sweep was stopped"
-        return Outcome.PRUNED, None
+        return Outcome.PRUNED, self.causes.get(row.number)
 
     def _close(self, row: TrialProgress) -> None:
         """Write how a trial ended, to the lab database and to the recorder."""
@@ -160,9 +175,12 @@ class Books:
             tags,
             result or {},
         )
-        self.recorder.put.remote(over)
+        tell(self.recorder, over)
         if row.outcome is not Outcome.INTERRUPTED:
-            (trial_folder(self.folder, row.number) / CHECKPOINT_FILE).unlink(missing_ok=True)
+            home = trial_folder(self.folder, row.number)
+            (home / CHECKPOINT_FILE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it holds weights or curves
+                home.rmdir()
 
     def _begun(self, slot: Slot, started: datetime, label: str, picks: Picks, trial: TrialSpec) -> TrialBegun:
         seeds = [replicate_seed(trial.seed, trial.block, r) for r in range(trial.replicates)]

@@ -5,11 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rnnlab.errors import PlaceError
+from sweeps.running.nodes import alive
+from sweeps.running.resources import ResourcesSpec
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the cluster's head is there."""
+LOST_AFTER = 10.0
+"""Seconds without its head after which a cluster is lost; Ray ends the driver without a word after 60."""
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files for each trial
@@ -43,18 +54,26 @@ def check_address(address: str) -> None:
 
 
 @contextlib.contextmanager
-def ray_cluster(address: str | None, workers: int | None) -> Iterator[int]:
-    """A Ray cluster, started here or joined; trials that may run at a time."""
+def ray_cluster(address: str | None, workers: int | None, resources: ResourcesSpec) -> Iterator[int]:
+    """A Ray cluster, started here or joined; trials that it has room for at a time, now.
+
+    Raises:
+        PlaceError: none answers, or none of its nodes could ever run a trial.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
+    # trials at a time are what a person counts; more processors for each than there are is refused below
+    here = workers * resources.cpus if workers and resources.cpus <= (os.cpu_count() or 1) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of Ray, about its own defaults
+        # a terminal that closes tells all processes in it: Ray's own must live until the driver has recorded the end
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             ray.init(
                 address=address or "local",
-                num_cpus=None if address else workers,
+                num_cpus=None if address else here,
                 include_dashboard=False if address is None else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -64,8 +83,45 @@ def ray_cluster(address: str | None, workers: int | None) -> Iterator[int]:
             raise PlaceError(
                 f"no Ray cluster answers at {address!r} ({error}); start one, or leave --address out"
             ) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        yield min(workers or cpus, cpus)
+        nodes = alive()
+        resources.check_fits(nodes)
+        slots = sum(resources.fitting(node["Resources"]) for node in nodes)
+        yield min(workers or slots, slots)
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def watching(lost: Callable[[str], None]) -> Iterator[None]:
+    """Look at the cluster's head, in a thread; where it stays away, tell `lost` its address and end this process.
+
+    Nothing gentler is left: without a head every call of Ray waits, and its own core ends the process later.
+    """
+    import ray
+
+    address = str(ray.get_runtime_context().gcs_address)
+    host, _, port = address.rpartition(":")
+    over = threading.Event()
+
+    def look() -> None:
+        seen = time.monotonic()
+        while not over.wait(LOOK_EVERY):
+            try:
+                socket.create_connection((host, int(port)), timeout=LOST_AFTER / 2).close()
+                seen = time.monotonic()
+            except OSError:
+                if time.monotonic() - seen > LOST_AFTER and not over.is_set():
+                    with contextlib.suppress(Exception):
+                        lost(address)
+                    sys.stderr.flush()
+                    os._exit(1)
+
+    thread = threading.Thread(target=look, name="cluster", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()

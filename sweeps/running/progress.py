@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,21 +12,26 @@ from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
 from sweeps.recording.actor import RecorderStatus
 
+SHOWN = ("score", "verdict", "verdict_init", "decades", "exploded")
+"""What a row shows of a trial's result."""
+RECENT = 64
+"""Trials that ended last, of which a live table shows some."""
+
 
 @dataclass
 class TrialProgress:
     """One trial as a row.
 
     Args:
-        number: within the sweep. label: readable. spec: what is trained.
+        number: within the sweep. label: readable.
         updates: done, of `budget`.
         worker: host and process that trained it.
-        outcome: `running` until it ends. result: its last result as plain values; None before the first.
+        outcome: `running` until it ends.
+        result: its last result as plain values, of one that has ended what `SHOWN` names; None before the first.
     """
 
     number: int
     label: str
-    spec: TrialSpec
     budget: int
     updates: int = 0
     outcome: Outcome = Outcome.RUNNING
@@ -41,6 +47,7 @@ class SweepProgress:
     Args:
         sweep_id: its id. total: trials that it will have.
         trials: by number. recording: how far MLflow is. notice: what a person should know now, if anything.
+        running: those that have not ended. recent: those that ended last, in that order.
     """
 
     sweep_id: str
@@ -49,22 +56,35 @@ class SweepProgress:
     recording: RecorderStatus | None = None
     notice: str = ""
     started: float = field(default_factory=time.monotonic)
+    running: dict[int, TrialProgress] = field(default_factory=dict)
+    recent: deque[TrialProgress] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    # a thread draws what another one changes, thousands of times: counts are kept, not made by going over all trials
+
+    def begin(self, trial: TrialProgress) -> None:
+        """A trial has begun."""
+        self.trials[trial.number] = self.running[trial.number] = trial
+
+    def end(self, trial: TrialProgress) -> None:
+        """A trial has its outcome; of its result stays what is shown."""
+        if trial.result is not None:
+            trial.result = {name: trial.result[name] for name in SHOWN}
+        self.trials[trial.number] = trial
+        self.running.pop(trial.number, None)
+        self.recent.append(trial)
 
     @property
     def ended(self) -> int:
         """Trials that have ended."""
-        return sum(trial.outcome is not Outcome.RUNNING for trial in self.trials.values())
+        return len(self.trials) - len(self.running)
 
     @property
     def share(self) -> float:
         """Share of all updates that is done; trials that ended early count as done."""
         if not self.total:
             return 1.0
-        done = sum(
-            1.0 if trial.outcome is not Outcome.RUNNING else trial.updates / trial.budget
-            for trial in self.trials.values()
-        )
-        return min(1.0, done / self.total)
+        under_way = sum(trial.updates / trial.budget for trial in list(self.running.values()))
+        return min(1.0, (self.ended + under_way) / self.total)
 
 
 class Watcher(Protocol):

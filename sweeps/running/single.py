@@ -28,7 +28,7 @@ from sweeps.running.progress import trial_label
 if TYPE_CHECKING:
     from sweeps.report.overlay import Side
 
-OF_A_SWEEP = ("name", "description", "search", "objective")
+OF_A_SWEEP = ("name", "description", "search", "objective", "resources")
 """Keys of a sweep's spec that one configuration has no use for."""
 
 

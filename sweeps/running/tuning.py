@@ -6,18 +6,41 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sweeps.running.books import Books
+from sweeps.running.nodes import mark_place
 from sweeps.search.searcher import Past
 from sweeps.spec import SweepSpec
 
+MOST_PENDING = 1000
+"""Trials that may wait for room at a time; they are there only when nodes have left."""
+
 
 def tune_trials(
-    books: Books, spec: SweepSpec, folder: Path, past: Sequence[Past], *, slots: int, max_failures: int
+    books: Books,
+    spec: SweepSpec,
+    folder: Path,
+    past: Sequence[Past],
+    *,
+    slots: int,
+    max_failures: int,
+    limit: int | None = None,
+    trainable: Any = None,
 ) -> None:
-    """Let Ray Tune run all trials that have not ended."""
-    from ray import tune
+    """Let Ray Tune run all trials that have not ended.
 
+    Args:
+        slots: trials at a time, at first. limit: at most so many; None: as many as there is room for, as nodes come
+            and go.
+        trainable: Tune's class that trains one; None: `TrialTrainable`.
+    """
+    from ray import tune
+    from ray.tune.search import ConcurrencyLimiter
+
+    from sweeps.running.deaths import Deaths, outlive_deaths
+    from sweeps.running.light import Light
+    from sweeps.running.slots import Slots
     from sweeps.running.trainable import TrialTrainable
     from sweeps.search.pruners import scheduler_for
     from sweeps.search.searcher import AskTell
@@ -25,17 +48,34 @@ def tune_trials(
     searcher = AskTell(spec, books, asking=lambda: not books.stopping, past=past)
     # a trial's failure is an event and a row of the table; Tune would print its traceback over them
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)  # with a searcher it would be 1
+    # with a searcher it would be 1; how many there are is the limiter's matter, whose limit may grow
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(slots, MOST_PENDING))
+    outlive_deaths()
+    limiter = ConcurrencyLimiter(searcher, max_concurrent=slots)
+    deaths = Deaths()
+    books.how_died = deaths.of
+    resources = spec.resources
+    if resources.gpus:
+        idle = f"{resources.gpus:g} GPUs are reserved for each trial (resources.gpus), but training runs on the CPU"
+        books.lab.event(books.sweep_id, "gpus_idle", idle)
+        books.progress.notice = idle
+    config = {
+        "sweep_id": books.sweep_id,
+        "folder": str(folder),
+        "place": mark_place(folder),
+        "cpus": resources.cpus,
+        "memory": resources.memory,
+    }
     tune.run(
-        tune.with_resources(TrialTrainable, {"cpu": 1}),
+        tune.with_resources(trainable or TrialTrainable, resources.asked),
         name="tune",
         storage_path=str(folder),
-        config={"sweep_id": books.sweep_id, "folder": str(folder)},
-        search_alg=searcher,
-        scheduler=scheduler_for(spec, past),
+        config=config,
+        search_alg=limiter,
+        scheduler=scheduler_for(spec, past, books.causes),
         num_samples=spec.trials - sum(one.outcome is not None for one in past),
-        max_concurrent_trials=slots,
         max_failures=max_failures,
+        callbacks=[deaths, Slots(limiter, resources, limit, books), Light()],
         reuse_actors=True,
         raise_on_failed_trial=False,
         verbose=0,

@@ -21,9 +21,9 @@ SAMPLERS = Table(
 PRUNERS = Table(
     "pruner",
     {
-        "none": Line("sweeps.search.pruners:none", "every trial uses its whole budget", "-"),
+        "none": Line("sweeps.search.pruners:Never", "every trial uses its whole budget", "-"),
         "asha": Line(
-            "sweeps.search.pruners:asha",
+            "sweeps.search.pruners:Asha",
             "asynchronous successive halving by updates (Ray's scheduler)",
             "Li 2020",
             {
@@ -32,6 +32,18 @@ PRUNERS = Table(
                     int | None,
                     Field(None, ge=1, description="updates before a trial may end; budget / 9"),
                 ),
+            },
+        ),
+        "median": Line(
+            "sweeps.search.pruners:Median",
+            "ends a trial whose best score is worse than the median of the others' averages up to the same update",
+            "Golovin 2017",
+            {
+                "grace": (
+                    int | None,
+                    Field(None, ge=1, description="updates before a trial may end; budget / 9"),
+                ),
+                "min_samples": (int, Field(3, ge=1, description="other trials that a median needs")),
             },
         ),
     },

@@ -21,6 +21,7 @@ def tpe(seed: int, startup: int = 10) -> optuna.samplers.BaseSampler:
     """TPE over groups of params that occur together, so that conditional ones are sampled jointly too.
 
     With one worker the same seed asks the same configurations; with several the order of tells differs.
+    It is fitted to all trials up to 1,275, then to the latest 1,000 to 1,275 and the best 25 (`sweeps.search.recent`).
     """
     with warnings.catch_warnings():
         # `group` is marked experimental; without it, params under a condition are sampled independently

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import optuna
@@ -12,12 +12,16 @@ from ray.tune.search import Searcher
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
+from sweeps.search.recent import MOST, live_trial, recent
 from sweeps.search.samplers import sampler_for
-from sweeps.search.stages import Told
+from sweeps.search.stages import Slot, Stage, Told
 from sweeps.search.tell import tell, value_of
 from sweeps.space.dimensions import Picks
 from sweeps.space.suggest import named_by_key, suggest
 from sweeps.spec import SweepSpec
+
+JUDGED = ("verdict", "decades", "probed", "in_a_row")
+"""What a trial's result says of its probes, as the lab database's reports keep it."""
 
 
 class Ledger(Protocol):
@@ -41,6 +45,7 @@ class Past:
         number: of the trial. picks: its point. reports: (update, score) as told, ascending.
         outcome: how it ended; None where it did not, or was interrupted: then it goes on.
         score: its last.
+        judged: what its probes said, by update of the report and name (`JUDGED`).
     """
 
     number: int
@@ -48,6 +53,7 @@ class Past:
     reports: tuple[tuple[int, float], ...] = ()
     outcome: Outcome | None = None
     score: float | None = None
+    judged: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class AskTell(Searcher):  # type: ignore[misc]
@@ -69,12 +75,18 @@ class AskTell(Searcher):  # type: ignore[misc]
         self.spec, self.ledger, self.asking = spec, ledger, asking
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.numbers: dict[str, int] = {}
+        """Of trials that have not ended, by Tune's id."""
         self.studies: dict[str, optuna.Study] = {}
-        """By stage; of a refinement, by arm."""
-        self._live: dict[int, tuple[optuna.Study, optuna.trial.Trial]] = {}
+        """By stage; of a refinement, by arm. A long one holds its latest and best trials (`sweeps.search.recent`)."""
+        self._asked = 0
+        self._live: dict[int, tuple[str, optuna.trial.Trial]] = {}
+        """Of trials that have not ended: name of the study, and the study's own trial."""
         self._reported: dict[int, int] = {}
         self._picks: dict[int, Picks] = {}
         self._told: dict[int, Told] = {}
+        """Of a design, whose stages are made from those before; a sampler has its study."""
+        self._points: dict[Stage, list[Picks]] = {}
+        """Of stages whose predecessors have ended."""
         self._again: deque[int] = deque()
         for one in past:
             self._remember(one)
@@ -84,53 +96,80 @@ class AskTell(Searcher):  # type: ignore[misc]
             return Searcher.FINISHED  # type: ignore[no-any-return]
         if self._again:
             number = self._again.popleft()
-        elif len(self._picks) >= self.spec.trials:
+        elif self._asked >= self.spec.trials:
             return Searcher.FINISHED  # type: ignore[no-any-return]
         else:
-            number = len(self._picks)
-            if any(before not in self._told for before in self._waits_for(number)):
+            number = self._asked
+            slot = self.spec.stages.slot(number)
+            if slot.stage not in self._points and any(n not in self._told for n in self.spec.stages.waits_for(slot)):
                 return None  # Tune asks again later
             self._ask(number)
         picks = self._picks[number]
         trial = self.spec.trial(number, picks)
         self.numbers[trial_id] = number
         self.ledger.begin(number, trial_id, picks, trial)
-        return {"number": number, "spec": trial.model_dump_json()}
+        return {"number": number, "spec": trial.model_dump_json(), "told": self._reported.get(number, 0)}
 
     def _ask(self, number: int, known: Picks | None = None) -> None:
         """Ask Optuna for trial `number`; one whose picks are known gets these."""
         stages, space = self.spec.stages, self.spec.parsed_space
         slot = stages.slot(number)
-        fixed = stages.point(slot, [self._told[before] for before in self._waits_for(number)])
+        fixed = self._fixed(slot)
         # arms that are refined each have a study of their own: TPE would learn one arm's rates from another's
-        study = self.study(str(slot.place) if slot.stage == "refine" else slot.stage)
+        name = str(slot.place) if slot.stage == "refine" else slot.stage
+        study = self.study(name)
+        if len(study.get_trials(deepcopy=False)) >= MOST:
+            study = self._shortened(name)
         study.sampler = sampler_for(self.spec.search, number) if known is None else optuna.samplers.RandomSampler(0)
         if known is not None or slot.stage in ("screen", "confirm"):
             study.enqueue_trial(named_by_key(space, known or fixed))
         live = study.ask()
         self._picks[number] = suggest(live, space, fixed if slot.stage == "refine" else None)
-        self._live[number] = study, live
+        self._live[number] = name, live
+        self._asked = number + 1
+
+    def _fixed(self, slot: Slot) -> Picks:
+        """What is fixed of a trial's point; found once for a stage that those before it decide."""
+        stages = self.spec.stages
+        if slot.place is None or slot.stage not in ("refine", "confirm"):
+            return stages.point(slot, ())
+        if slot.stage not in self._points:
+            self._points[slot.stage] = stages.points(slot.stage, [self._told[n] for n in stages.waits_for(slot)])
+        return self._points[slot.stage][slot.place]
+
+    def _shortened(self, name: str) -> optuna.Study:
+        """A study's latest and best trials in its place."""
+        study, numbers = recent(self.studies[name])
+        self.studies[name] = study
+        for number, (of, live) in self._live.items():
+            if of == name:
+                self._live[number] = name, live_trial(study, numbers[live.number])
+        return study
 
     def _remember(self, one: Past) -> None:
         """Rebuild what Optuna knew of an earlier driver's trial."""
         self._ask(one.number, one.picks)
-        study, live = self._live[one.number]
+        _, live = self._live[one.number]
         for update, score in one.reports:
             live.report(score, update)
             self._reported[one.number] = update
         if one.outcome is None:
             self._again.append(one.number)
             return
-        del self._live[one.number]
-        tell(study, live.number, one.outcome, one.score)
-        self._told[one.number] = Told(one.number, one.picks, value_of(one.outcome, one.score))
+        self._end(one.number, one.outcome, one.score)
 
-    def _waits_for(self, number: int) -> range:
-        return self.spec.stages.waits_for(self.spec.stages.slot(number))
+    def _end(self, number: int, outcome: Outcome, score: float | None) -> None:
+        """Tell Optuna, and forget what only an unfinished trial needs."""
+        name, live = self._live.pop(number)
+        tell(self.studies[name], live.number, outcome, score)
+        picks = self._picks.pop(number)
+        self._reported.pop(number, None)
+        if self.spec.stages.designed:
+            self._told[number] = Told(number, picks, value_of(outcome, score))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        number = self.numbers[trial_id]
-        if result.get("interrupted"):
+        number = self.numbers.get(trial_id)
+        if number is None or result.get("interrupted"):
             return  # between two evaluations: its score is of an earlier update, or of none
         if result["updates"] > self._reported.get(number, 0):
             self._reported[number] = result["updates"]
@@ -138,15 +177,14 @@ class AskTell(Searcher):  # type: ignore[misc]
             self.ledger.report(number, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self.numbers[trial_id]
-        if number not in self._live:
+        number = self.numbers.get(trial_id)
+        if number is None:
             return
         if result is not None:
             self.on_trial_result(trial_id, result)  # Tune tells the result that ended a trial here alone
-        study, live = self._live.pop(number)
+        del self.numbers[trial_id]
         outcome, score = self.ledger.end(number, result, error)
-        tell(study, live.number, outcome, score)
-        self._told[number] = Told(number, self._picks[number], value_of(outcome, score))
+        self._end(number, outcome, score)
 
     def study(self, name: str) -> optuna.Study:
         """The study of a stage, or of the arm that a refinement tunes; made when first asked for."""

@@ -151,15 +151,27 @@ class Stages:
             return {}
         if slot.stage == "screen":
             return {**self.arms[slot.place], **self.nuisance(slot)}
-        if slot.stage == "refine":
-            return self.refined(told)[slot.place]
-        return self.confirmed(told)[slot.place]
+        return self.points(slot.stage, told)[slot.place]
+
+    def points(self, stage: Stage, told: Sequence[Told]) -> list[Picks]:
+        """What is fixed of the trials of a stage that is made from those before it, `refine` or `confirm`, by place."""
+        return self.refined(told) if stage == "refine" else self.confirmed(told)
+
+    def stage_of(self, number: int) -> Stage:
+        """The stage of trial `number`."""
+        within = number
+        for stage, size in self.sizes.items():
+            if within < size:
+                return stage
+            within -= size
+        raise IndexError(f"the sweep has {self.total} trials, but got number {number}")
 
     def refined(self, told: Sequence[Told]) -> list[Picks]:
         """Arms that are refined: all, or the baseline and the winners of the screen, best first."""
         if self.search.design == "refine":
             return self.arms
-        means = {place: self._mean(arm, told) for place, arm in enumerate(self.arms)}
+        screened = [one for one in told if one.score is not None and self.stage_of(one.number) == "screen"]
+        means = {place: _mean(arm, screened) for place, arm in enumerate(self.arms)}
         first = self.arms.index(baseline_arm(self.space, self.arms, self.baseline))
         ranked = sorted((place for place in means if place != first), key=lambda place: (means[place], place))
         return [self.arms[place] for place in [first, *ranked][: self.kept]]
@@ -169,7 +181,7 @@ class Stages:
         points = []
         for arm in self.refined(told):
             tried = [one for one in told if one.score is not None and _of_arm(one, arm)]
-            refining = [one for one in tried if self.slot(one.number).stage == "refine"]
+            refining = [one for one in tried if self.stage_of(one.number) == "refine"]
             best = min(refining or tried, key=lambda one: (one.score, one.number), default=None)
             drawn = nuisance_of(self.space, self.search.nuisance, self.search.seed, 0)
             points.append({**drawn, **arm} if best is None else best.picks)
@@ -194,6 +206,11 @@ class Stages:
         order = list(range(len(self.arms)))
         random.Random(seed_of("order", self.search.seed, block)).shuffle(order)
         return order
+
+
+def _mean(arm: Picks, screened: Sequence[Told]) -> float:
+    scores = [one.score for one in screened if one.score is not None and _of_arm(one, arm)]
+    return math.fsum(scores) / len(scores) if scores else math.inf
 
 
 def _of_arm(one: Told, arm: Picks) -> bool:

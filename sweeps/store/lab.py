@@ -6,10 +6,12 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Engine, delete, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from rnnlab.errors import PlaceError
@@ -24,7 +26,8 @@ from sweeps.store.records import (
     TrialResult,
     TrialState,
 )
-from sweeps.store.sessions import open_engine
+from sweeps.store.retrying import LeaseLost, patient
+from sweeps.store.sessions import open_engine, place_error
 from sweeps.store.tables import (
     BlockRow,
     EventRow,
@@ -37,7 +40,8 @@ from sweeps.store.tables import (
 
 
 class Lab(Queries):
-    """An open lab database. Every method is one short transaction; threads may share it.
+    """An open lab database. Every method is one short transaction; threads may share it. While the database is away
+    it is tried again (`patience`), so each bears being done twice: a commit whose answer was lost may have been done.
 
     A Lab that took a sweep's lease is its driver: once another driver has taken the lease over, whatever
     this one writes to the sweep is refused with PlaceError. Every method that names a sweep raises
@@ -49,7 +53,7 @@ class Lab(Queries):
         self._leases: dict[str, tuple[str, int]] = {}
 
     @classmethod
-    def open(cls, url: str) -> Lab:
+    def open(cls, url: str) -> Self:
         """The lab at a URL, made or brought to the newest tables first.
 
         Raises:
@@ -58,6 +62,9 @@ class Lab(Queries):
         engine = open_engine(url)
         try:
             upgrade(engine)
+        except OperationalError as error:
+            engine.dispose()
+            raise place_error(engine.url, error) from error
         except BaseException:
             engine.dispose()
             raise
@@ -79,24 +86,39 @@ class Lab(Queries):
 
     def create_sweep(self, name: str, spec: Mapping[str, Any], spec_hash: str) -> SweepRecord:
         """A new queued sweep. Its id is the name, or name-2, name-3, ... where that is taken."""
-        first = _slug(name)
+        return self._create(name, spec, spec_hash, self.now())
+
+    @patient
+    def _create(self, name: str, spec: Mapping[str, Any], spec_hash: str, at: datetime) -> SweepRecord:
+        """`at` is of this call alone: a sweep made then is the one that an earlier try made."""
         with self._writes() as session:
             lock_lab(session.connection())
-            taken = set(session.scalars(select(SweepRow.id)))
-            ids = itertools.chain([first], (f"{first}-{n}" for n in itertools.count(2)))
-            row = SweepRow(
-                id=next(id for id in ids if id not in taken),
-                name=name,
-                status="queued",
-                spec=dict(spec),
-                spec_hash=spec_hash,
-                created_at=clock(session),
-                stop_requested=False,
+            made = select(SweepRow).where(
+                SweepRow.name == name, SweepRow.spec_hash == spec_hash, SweepRow.created_at == at
             )
+            if (there := session.scalars(made).first()) is not None:
+                return record(SweepRecord, there)
+            row = self._queued(session, name, spec, spec_hash, at)
             session.add(row)
             session.flush()
             return record(SweepRecord, row)
 
+    def _queued(self, session: Session, name: str, spec: Mapping[str, Any], spec_hash: str, at: datetime) -> SweepRow:
+        """A new row under the first free id, not yet added. The lab must be locked."""
+        first, taken = _slug(name), set(session.scalars(select(SweepRow.id)))
+        ids = itertools.chain([first], (f"{first}-{n}" for n in itertools.count(2)))
+        return SweepRow(
+            id=next(id for id in ids if id not in taken),
+            name=name,
+            status="queued",
+            spec=dict(spec),
+            spec_hash=spec_hash,
+            created_at=at,
+            stop_requested=False,
+            attempts=0,
+        )
+
+    @patient
     def take_lease(self, id: str, host: str, pid: int) -> SweepRecord:
         """Makes this process the sweep's driver and sets it running. `host` is `socket.gethostname()`.
 
@@ -109,7 +131,8 @@ class Lab(Queries):
             row = sweep_row(session, id, lock=True)
             now = clock(session)
             _refuse_other_driver(row, (host, pid), session)
-            if row.status != "queued":
+            again = row.status == "running" and (row.driver_host, row.driver_pid) == (host, pid)
+            if row.status != "queued" and not again:
                 row.stop_requested = False
             row.status = "running"
             row.started_at = row.started_at or now
@@ -121,18 +144,23 @@ class Lab(Queries):
         self._leases[id] = (host, pid)
         return taken
 
+    @patient
     def heartbeat(self, id: str) -> bool:
         """Renews the lease; returns whether a stop was requested. Beat at least every 10 s.
+
+        Without a lease, as after `end_sweep`, it does nothing.
 
         Raises:
             PlaceError: another driver has taken the lease over.
         """
-        assert id in self._leases, f"a heartbeat is the driver's, but this Lab never took the lease of {id!r}"
+        if id not in self._leases:  # given back by another thread in the meantime
+            return False
         with self._writes() as session:
             row = self._held(session, id)
             row.heartbeat_at = clock(session)
             return row.stop_requested
 
+    @patient
     def request_stop(self, id: str) -> SweepRecord:
         """Asks the sweep's driver to stop; it hears of it at its next heartbeat."""
         with self._writes() as session:
@@ -141,8 +169,11 @@ class Lab(Queries):
             session.flush()
             return sweep_record(row, clock(session))
 
-    def end_sweep(self, id: str, status: SweepStatus, message: str | None = None) -> None:
-        """Ends a sweep as stopped, failed or finished, and gives the lease back.
+    @patient
+    def end_sweep(
+        self, id: str, status: SweepStatus, message: str | None = None, ended_at: datetime | None = None
+    ) -> None:
+        """Ends a sweep as stopped, failed or finished, and gives the lease back. `ended_at`: None is now.
 
         Raises:
             PlaceError: a live driver other than this one holds it.
@@ -154,15 +185,17 @@ class Lab(Queries):
             _refuse_other_driver(row, self._leases.get(id), session)
             row.status = status
             row.message = message
-            row.ended_at = clock(session)
+            row.ended_at = ended_at or clock(session)
         self._leases.pop(id, None)
 
+    @patient
     def set_mlflow(self, id: str, experiment_id: str, run_id: str | None) -> None:
         """Stores where MLflow keeps the sweep."""
         with self._writes() as session:
             row = self._held(session, id)
             row.mlflow_experiment_id, row.mlflow_run_id = experiment_id, run_id
 
+    @patient
     def add_block(self, sweep_id: str, number: int, seed: int, nuisance: Mapping[str, Any]) -> BlockRecord:
         """Adds a block; the same one again changes nothing.
 
@@ -186,6 +219,7 @@ class Lab(Queries):
 
     # trials
 
+    @patient
     def start_trial(
         self,
         sweep_id: str,
@@ -221,17 +255,32 @@ class Lab(Queries):
             _forget_replicates(session, sweep_id, number)
             return record(TrialRecord, row)
 
-    def report(self, sweep_id: str, number: int, update: int, score: float) -> None:
-        """Keeps a score that a trial told at an update; told again, the last one counts."""
+    @patient
+    def report(
+        self,
+        sweep_id: str,
+        number: int,
+        update: int,
+        score: float,
+        *,
+        verdict: str | None = None,
+        decades: float | None = None,
+        probed: int | None = None,
+        in_a_row: int | None = None,
+    ) -> None:
+        """Keeps what a trial told at an update, as `ReportRecord` has it; told again, the last one counts."""
+        judged = {"verdict": verdict, "decades": decades, "probed": probed, "in_a_row": in_a_row}
         with self._writes() as session:
             self._trial(session, sweep_id, number)
-            session.merge(ReportRow(sweep_id=sweep_id, trial=number, update=update, score=score))
+            session.merge(ReportRow(sweep_id=sweep_id, trial=number, update=update, score=score, **judged))
 
+    @patient
     def set_trial_run(self, sweep_id: str, number: int, mlflow_run_id: str) -> None:
         """Stores which MLflow run is the trial's."""
         with self._writes() as session:
             self._trial(session, sweep_id, number).mlflow_run_id = mlflow_run_id
 
+    @patient
     def end_trial(
         self,
         sweep_id: str,
@@ -261,17 +310,23 @@ class Lab(Queries):
 
     def event(self, sweep_id: str, kind: str, message: str, /, **data: Any) -> None:
         """Notes that something happened to a sweep."""
+        self._note(sweep_id, self.now(), kind, message, data)
+
+    @patient
+    def _note(self, sweep_id: str, at: datetime, kind: str, message: str, data: dict[str, Any]) -> None:
+        """`at` is of one call alone: the same event at that time is the one that an earlier try noted."""
+        told = {"sweep_id": sweep_id, "at": at, "kind": kind, "message": message}
         with self._writes() as session:
             sweep_row(session, sweep_id)
-            now = clock(session)
-            session.add(EventRow(sweep_id=sweep_id, at=now, kind=kind, message=message, data=data))
+            if session.scalars(select(EventRow.id).filter_by(**told)).first() is None:
+                session.add(EventRow(**told, data=data))
 
     def _held(self, session: Session, id: str) -> SweepRow:
         """The sweep's row, locked, where no other driver took over a lease that this Lab took."""
         row = sweep_row(session, id, lock=True)
         mine = self._leases.get(id)
         if mine is not None and (row.driver_host, row.driver_pid) != mine:
-            raise PlaceError(
+            raise LeaseLost(
                 f"sweep {id!r} was taken over by pid {row.driver_pid} on {row.driver_host}, since this "
                 "driver gave no heartbeat for too long; leave it to that one"
             )

@@ -21,7 +21,7 @@ from sweeps.store.tables import Row
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision. Known here so that opening an up-to-date database loads no alembic."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 """Alembic's script folder."""

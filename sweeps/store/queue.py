@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -90,6 +91,15 @@ class Queue(Lab):
         with self._reads() as session:
             now = clock(session)
             return [sweep_record(row, now) for row in session.scalars(select(SweepRow).where(*wanted))]
+
+    @patient
+    def stranded(self, since: timedelta) -> list[SweepRecord]:
+        """Launched sweeps that stopped so long ago though nobody asked for it: cluster lost, or no node to run on."""
+        wanted = SweepRow.status == "stopped", SweepRow.job_id.is_not(None), SweepRow.stop_requested.is_(False)
+        with self._reads() as session:
+            now = clock(session)
+            rows = session.scalars(select(SweepRow).where(*wanted, SweepRow.ended_at <= now - since))
+            return [sweep_record(row, now) for row in rows]
 
     @patient
     def give_job(self, id: str, job_id: str) -> bool:

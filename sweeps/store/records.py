@@ -164,12 +164,20 @@ class ReplicateRecord(Record):
 
 
 class ReportRecord(Record):
-    """A score that a trial told while it ran."""
+    """What a trial told while it ran; of its probes nothing where an rnnlab before 0004 wrote it."""
 
     trial: int
     """The trial's number."""
     update: int
     score: float
+    verdict: str | None = None
+    """The last probe's, most frequent over replicates."""
+    decades: float | None = None
+    """D of that probe, median over replicates."""
+    probed: int | None = None
+    """Its update."""
+    in_a_row: int | None = None
+    """Probes in a row up to it, update 0's left out, at which a majority of the replicates had this verdict."""
 
 
 class EventRecord(Record):

@@ -188,7 +188,7 @@ class ReplicateRow(Row):
 
 
 class ReportRow(Row):
-    """A score that a trial told while it ran; replayed into the pruner when a driver starts."""
+    """What a trial told while it ran; replayed into the pruner when a driver starts."""
 
     __tablename__ = "reports"
     __table_args__ = (ForeignKeyConstraint(["sweep_id", "trial"], ["trials.sweep_id", "trials.number"]),)
@@ -196,6 +196,10 @@ class ReportRow(Row):
     trial: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     update: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     score: Mapped[float]
+    verdict: Mapped[str | None]
+    decades: Mapped[float | None]
+    probed: Mapped[int | None]
+    in_a_row: Mapped[int | None]
 
 
 class EventRow(Row):

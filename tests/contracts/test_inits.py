@@ -61,7 +61,7 @@ class TestInit:
         seen = named(spec_of(cell, init, bias, depth=3), [11, 12])
         for name, value in seen.items():
             constant = bool((value == value.flatten()[0]).all()) or (
-                init == "identity" and "weight_hh" in name
+                init in ("identity", "delay_line") and "weight_hh" in name
             ) or (bias == "forget_bias" and init != "default" and "bias_ih" in name)  # fmt: skip
             assert torch.equal(value[0], value[1]) == constant, name
             if name.endswith("_l1") and not constant:
@@ -71,10 +71,12 @@ class TestInit:
         seen, plain = named(spec_of(cell, init, bias), [11]), named(spec_of(cell), [11])
         assert torch.equal(seen["readout.weight"], plain["readout.weight"])
         assert torch.equal(seen["readout.bias"], plain["readout.bias"])
-        pairs = {"default": (), "identity": (), "glorot": ("ih", "hh"), "orthogonal": ("ih",)}[init]
-        for which in pairs:
-            ratio = seen[f"weight_{which}_l0"] / plain[f"weight_{which}_l0"]
-            # the same U(-1, 1) with another bound; both were rounded to float32
+        # those that draw W_ih from N(0, 1) are compared with he, the others with default
+        normal = init in ("he", "identity", "np_rnn", "sparse", "critical")
+        like = named(spec_of(cell, "he"), [11]) if normal else plain
+        for which in {"glorot": ("ih", "hh"), "critical": ("ih", "hh")}.get(init, ("ih",)):
+            ratio = seen[f"weight_{which}_l0"] / like[f"weight_{which}_l0"]
+            # the same draws with another bound or deviation; both were rounded to float32
             torch.testing.assert_close(ratio, ratio.flatten()[0].expand_as(ratio), rtol=5e-7, atol=0)
         if bias == "default" or init != "default":
             return

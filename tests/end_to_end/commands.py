@@ -46,6 +46,6 @@ def once(factory: pytest.TempPathFactory, name: str, *words: str) -> Ran:
     kept = root / f"{name}.pkl"
     with FileLock(root / f"{name}.lock"):
         if not kept.is_file():
-            kept.write_bytes(pickle.dumps(rnnlab(*words, home=root / name / "home", timeout=400)))
+            kept.write_bytes(pickle.dumps(rnnlab(*words, home=root / name / "home", timeout=1500)))
         ran: Ran = pickle.loads(kept.read_bytes())
     return ran

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,10 +40,16 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def results(home: Path) -> list[dict[str, Any]]:
-    """Every number of every replicate but times."""
-    with Lab.open(Home(home).lab_url) as lab:
+def results(home: Path, database: str | None = None) -> list[dict[str, Any]]:
+    """Every number of every replicate but times; `database`: of a lab that is not in its home."""
+    with Lab.open(Home(home, database).lab_url) as lab:
         return [one.model_dump(include=set(NUMBERS)) for one in lab.replicates("night")]
+
+
+def reports(home: Path, database: str | None = None) -> list[tuple[int, int, float]]:
+    """What every trial told at its evaluations."""
+    with Lab.open(Home(home, database).lab_url) as lab:
+        return [(one.trial, one.update, one.score) for one in lab.reports("night")]
 
 
 def points(home: Path) -> dict[str, dict[str, Counter[tuple[int, float]]]]:
@@ -61,26 +68,39 @@ def points(home: Path) -> dict[str, dict[str, Counter[tuple[int, float]]]]:
     return found
 
 
-def assert_as_undisturbed(home: Path, undisturbed: Ran) -> None:
+def assert_as_undisturbed(home: Path, undisturbed: Ran, database: str | None = None) -> None:
     assert undisturbed.code == 0, undisturbed.err
-    assert results(home) == results(undisturbed.home)
+    assert results(home, database) == results(undisturbed.home)
+    assert reports(home, database) == reports(undisturbed.home)
     told, expected = points(home), points(undisturbed.home)
     assert set(told) == set(expected)
     for trial, metrics in expected.items():
         assert told[trial] == metrics, f"trial {trial}"
-    with Lab.open(Home(home).lab_url) as lab:
+    with Lab.open(Home(home, database).lab_url) as lab:
         assert {trial.state for trial in lab.trials("night")} == {"complete"}
         assert lab.sweep("night").status == "finished"
     assert not list(home.glob(f"sweeps/night/trials/*/{CHECKPOINT_FILE}"))
 
 
-def begin(home: Path, *words: str, workers: int = 2) -> subprocess.Popen[bytes]:
+def begin(home: Path, *words: str, workers: int | None = 2) -> subprocess.Popen[bytes]:
     """Start a driver in a session of its own; what it says goes to driver.log beside its home."""
     with (home.parent / "driver.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "services.cli.app", "sweep", *words, "--workers", str(workers)],
+            [sys.executable, "-m", "services.cli.app", "sweep", *words, *_workers(workers)],
             env={**os.environ, "RNNLAB_HOME": str(home)}, start_new_session=True, stdout=log, stderr=log,
         )  # fmt: skip
+
+
+def _workers(count: int | None) -> list[str]:
+    return [] if count is None else ["--workers", str(count)]
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
 
 
 def until(home: Path, ready: Callable[[Lab], bool], seconds: float = 120) -> None:
@@ -97,9 +117,13 @@ def until(home: Path, ready: Callable[[Lab], bool], seconds: float = 120) -> Non
 
 def workers_of(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """Processes that train, among those that a driver started."""
-    found = psutil.Process(driver.pid).children(recursive=True)
-    return [process for process in found if "TrialTrainable" in " ".join(process.cmdline())
-            or "ray::ResourceTrainable" in " ".join(process.cmdline())]  # fmt: skip
+    found = []
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
+            command = " ".join(process.cmdline())
+            if "TrialTrainable" in command or "ray::ResourceTrainable" in command:
+                found.append(process)
+    return found
 
 
 def kill(driver: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,8 @@
-"""Ctrl-C in a terminal: the signal reaches the driver and all that Ray has started."""
+"""A person, another terminal or the machine stops a sweep: nothing is lost, nothing hangs, and `resume` ends as it would.
+
+Ctrl-C and a terminal that closes reach the driver and all that Ray has started; each driver here leads a process group
+of its own, as under a shell.
+"""
 
 from __future__ import annotations
 
@@ -6,72 +10,178 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
-from commands import rnnlab
+from commands import Ran, rnnlab
 from mlflow.tracking import MlflowClient
+from night import assert_as_undisturbed, begin, until, written
 
 from sweeps.home import Home
 from sweeps.store import Lab
 
-SPEC = """
-name: night
-task: {kind: adding, length: 60}
-space: {cell: [rnn, gru], lr: {low: 1e-3, high: 1e-2, log: true}}
-search: {sampler: random, trials: 8}
-replicates: 2
-budget: {updates: 100000, evaluations: 1000}
-"""
+PATIENCE = 600
+"""Seconds for a driver to end: the machine may be doing much else."""
 
 
-def wait_for_reports(home: Path, least: int) -> None:
-    """Until trials have told something."""
-    for _ in range(600):
-        time.sleep(0.1)
-        if (home / "lab.db").is_file():
-            with Lab.open(Home(home).lab_url) as lab:
-                if [sweep.id for sweep in lab.sweeps()] and len(lab.reports("night")) >= least:
-                    return
-    pytest.fail("the sweep did not get going")
+@dataclass(frozen=True)
+class Stop:
+    """How a driver is told to stop.
+
+    Args:
+        signal: what is sent. times: how often, `pause` seconds apart. group: to its whole process group.
+        code: the driver's exit code. gentle: it records the end itself.
+    """
+
+    signal: signal.Signals
+    times: int = 1
+    pause: float = 0.05
+    group: bool = True
+    code: tuple[int, ...] = (130,)
+    gentle: bool = True
+
+    def send(self, driver: subprocess.Popen[bytes]) -> None:
+        for _ in range(self.times):
+            try:
+                (os.killpg if self.group else os.kill)(driver.pid, self.signal)
+            except ProcessLookupError:
+                return
+            time.sleep(self.pause)
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_loses_nothing(tmp_path: Path, times: int) -> None:
-    (tmp_path / "night.yaml").write_text(SPEC)
-    home = tmp_path / "home"
-    command = [sys.executable, "-m", "services.cli.app", "sweep", "run", "night.yaml", "--workers", "2", "--json"]
-    driver = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "RNNLAB_HOME": str(home)},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+STOPS = {
+    "Ctrl-C once": Stop(signal.SIGINT),
+    "Ctrl-C twice": Stop(signal.SIGINT, 2),
+    "Ctrl-C twice, a second apart": Stop(signal.SIGINT, 2, 1.0),
+    "Ctrl-C ten times": Stop(signal.SIGINT, 10, 0.2),
+    "SIGTERM to the driver": Stop(signal.SIGTERM, group=False),
+    "the terminal closes": Stop(signal.SIGHUP),
+    # Ray's daemons end with it, and its core then ends the driver, at times before all is recorded
+    "SIGTERM to all": Stop(signal.SIGTERM, code=(130, 1, -signal.SIGTERM, 143), gentle=False),
+}
+
+
+def reported(update: int) -> Callable[[Lab], bool]:
+    """Whether some trial has told that it is so far."""
+    return lambda lab: any(report.update >= update for report in lab.reports("night"))
+
+
+def stopped(home: Path, driver: subprocess.Popen[bytes], how: Stop) -> None:
+    """Stop a driver, and hold what holds of every stop."""
+    family = psutil.Process(driver.pid).children(recursive=True)
     try:
-        wait_for_reports(home, 2)
-        for _ in range(times):
-            os.killpg(driver.pid, signal.SIGINT)
-            time.sleep(0.05)
-        out, _ = driver.communicate(timeout=90)
+        how.send(driver)
+        driver.wait(timeout=PATIENCE)
     finally:
         if driver.poll() is None:
             os.killpg(driver.pid, signal.SIGKILL)
-    assert driver.returncode == 130
-    rows = json.loads(out)
-    assert rows
-    assert {row["state"] for row in rows} == {"interrupted"}
+            driver.wait()
+    said = (home.parent / "driver.log").read_text()
+    assert driver.returncode in how.code, said
+    assert "Traceback" not in said, said
+    _, left = psutil.wait_procs(family, timeout=60)
+    assert not left, [" ".join(process.cmdline()) for process in left]
+
+
+def assert_stopped(home: Path, how: Stop) -> None:
+    """The lab database and MLflow say that nothing runs; what was told is kept."""
     (sweep,) = json.loads(rnnlab("sweep", "list", "--json", home=home).out)
     assert sweep["status"] == "stopped"
-    client = MlflowClient(Home(home).mlflow_uri)
-    runs = client.search_runs([client.get_experiment_by_name("night").experiment_id])
-    assert len(runs) == len(rows) + 1
-    assert {run.info.status for run in runs} == {"KILLED"}
+    if not how.gentle:
+        return
     with Lab.open(Home(home).lab_url) as lab:
+        trials = lab.trials("night")
         told = {report.trial for report in lab.reports("night")}
-    scored = {int(run.data.tags["trial"]) for run in runs if "score" in run.data.metrics}
-    assert told <= scored
+        assert not lab.sweep("night").lost
+    assert {trial.state for trial in trials} <= {"interrupted", "complete"}
+    client = MlflowClient(Home(home).mlflow_uri)
+    experiment = client.get_experiment_by_name("night")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == len(trials) + 1
+    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
+    assert next(run for run in runs if run.data.tags["trial"] == "all").info.status == "KILLED"
+    assert told <= {int(run.data.tags["trial"]) for run in runs if "score" in run.data.metrics}
+
+
+def resumed(home: Path) -> Ran:
+    ran = rnnlab("sweep", "resume", "night", "--workers", "2", home=home, timeout=2400)
+    assert ran.code == 0, ran.err
+    return ran
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "name", [name if name == "Ctrl-C once" else pytest.param(name, marks=pytest.mark.slow) for name in STOPS]
+)
+def test_stopped_in_training_and_resumed(tmp_path: Path, undisturbed: Ran, name: str) -> None:
+    home, how = tmp_path / "home", STOPS[name]
+    driver = begin(home, "run", written(tmp_path))
+    until(home, reported(30), PATIENCE)
+    stopped(home, driver, how)
+    assert_stopped(home, how)
+    resumed(home)
+    assert_as_undisturbed(home, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("how", [STOPS["Ctrl-C once"], STOPS["Ctrl-C ten times"]], ids=["once", "ten times"])
+@pytest.mark.parametrize("said", ["starting Ray", "recording what is left", "analysing"])
+def test_stopped_at_a_bad_moment(tmp_path: Path, undisturbed: Ran, said: str, how: Stop) -> None:
+    """Before the first trial, and while the end is recorded: then it goes on to its end, which takes seconds."""
+    home = tmp_path / "home"
+    spec = written(tmp_path)
+    driver = begin(home, "run", spec)
+    deadline = time.monotonic() + 3 * PATIENCE
+    while said not in (tmp_path / "driver.log").read_text():
+        assert driver.poll() is None, (tmp_path / "driver.log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    stopped(home, driver, Stop(how.signal, how.times, how.pause, code=(0, 130)))
+    with Lab.open(Home(home).lab_url) as lab:
+        sweeps = lab.sweeps()
+    if not sweeps:  # it had not begun
+        assert rnnlab("sweep", "run", spec, "--workers", "2", home=home, timeout=2400).code == 0
+    elif sweeps[0].status != "finished":
+        assert sweeps[0].status == "stopped"
+        resumed(home)
+    assert_as_undisturbed(home, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 3.0])
+def test_stopped_in_the_first_seconds(tmp_path: Path, seconds: float) -> None:
+    """Whatever is there by then: one line, no traceback, and a home that the next command can use."""
+    home = tmp_path / "home"
+    spec = written(tmp_path)
+    driver = begin(home, "run", spec)
+    time.sleep(seconds)
+    # within its first tenths Python itself has no handler yet and says so in its own words
+    how = Stop(signal.SIGINT, code=(130, -signal.SIGINT))
+    how.send(driver)
+    assert driver.wait(timeout=PATIENCE) in how.code
+    if seconds >= 1.0:
+        assert "Traceback" not in (tmp_path / "driver.log").read_text()
+    if (home / "lab.db").is_file():
+        with Lab.open(Home(home).lab_url) as lab:
+            assert {sweep.status for sweep in lab.sweeps()} <= {"stopped", "queued"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_stopped_from_another_terminal(tmp_path: Path, undisturbed: Ran) -> None:
+    home = tmp_path / "home"
+    driver = begin(home, "run", written(tmp_path))
+    until(home, reported(30), PATIENCE)
+    said = rnnlab("sweep", "stop", "night", home=home)
+    assert said.code == 0, said.err
+    stopped(home, driver, Stop(signal.SIGINT, 0))
+    assert_stopped(home, STOPS["Ctrl-C once"])
+    resumed(home)
+    assert_as_undisturbed(home, undisturbed)

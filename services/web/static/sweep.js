@@ -1,34 +1,72 @@
-// One sweep: its changing part follows the event stream; stop and resume; gradients as small multiples.
+// One sweep: its changing parts follow the event stream; stop and resume; gradients as small multiples.
 "use strict";
 
 const now = document.getElementById("now");
+const spoken = document.getElementById("spoken");
+const grid = document.getElementById("gradients");
 const id = now.dataset.sweep;
 const path = `/sweeps/${encodeURIComponent(id)}`;
+const DRAW_EVERY = 10000; // ms
+const SPEAK_EVERY = 20000; // ms
+
+// Only a part that changed is put in, so that focus, an open list and a scrolled table stay as they are.
+function put(fresh) {
+  for (const part of fresh.querySelectorAll("[data-part]")) {
+    const old = now.querySelector(`[data-part="${part.dataset.part}"]`);
+    if (old.innerHTML === part.innerHTML) continue;
+    const at = document.activeElement;
+    const focus = old.contains(at) ? key(at) : null;
+    const scrolled = old.querySelector(".wide")?.scrollLeft;
+    const open = [...old.querySelectorAll("details")].map((one) => one.open);
+    old.replaceChildren(...part.childNodes); // from our own templates, which escape
+    for (const [at, one] of old.querySelectorAll("details").entries()) one.open = open[at] ?? false;
+    if (scrolled) old.querySelector(".wide").scrollLeft = scrolled;
+    if (focus) (old.querySelector(focus) ?? now).focus({ preventScroll: true });
+  }
+}
+
+function key(element) {
+  if (element.dataset.do) return "[data-do]";
+  if (element.hasAttribute("href")) return `a[href="${CSS.escape(element.getAttribute("href"))}"]`;
+  return element.matches(".wide") ? ".wide" : element.tagName;
+}
 
 async function refresh() {
   const answer = await fetch(`${path}/now`, { headers: { Accept: "text/html" } });
+  if (answer.status === 401 || answer.redirected) return location.reload();
   if (!answer.ok) return;
-  const open = now.querySelector("details")?.open;
-  now.innerHTML = await answer.text(); // from our own templates, which escape
-  if (open) now.querySelector("details").open = true;
+  put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  speak();
+  soon("draw", draw, DRAW_EVERY);
 }
 
-let waiting = null;
-function soon() {
-  if (!waiting) waiting = setTimeout(() => { waiting = null; refresh(); }, 1000);
+const waiting = {};
+function soon(name, what, after) {
+  if (!waiting[name]) waiting[name] = setTimeout(() => { waiting[name] = null; what(); }, after);
 }
 
+let told = { text: "", at: 0 };
+function speak() {
+  const line = now.querySelector("[data-said]").dataset.said;
+  const other = line.split(":")[0] !== told.text.split(":")[0];
+  if (line === told.text || (!other && Date.now() - told.at < SPEAK_EVERY)) return;
+  told = { text: line, at: Date.now() };
+  spoken.textContent = line;
+}
+
+let stream = null;
 function follow() {
-  const stream = new EventSource(`/api${path}/stream`);
+  stream?.close();
+  stream = new EventSource(`/api${path}/stream`);
   stream.addEventListener("sweep", (event) => {
-    soon();
-    const status = JSON.parse(event.data).status;
-    if (["finished", "failed", "stopped"].includes(status)) {
+    soon("refresh", refresh, 500);
+    const seen = JSON.parse(event.data);
+    if (["finished", "failed", "stopped"].includes(seen.status) && !seen.lost) {
       stream.close();
-      setTimeout(draw, 1500);
+      setTimeout(refresh, 5000); // the report is written last
     }
   });
-  stream.addEventListener("event", soon);
+  stream.addEventListener("event", () => soon("refresh", refresh, 500));
 }
 
 now.addEventListener("click", async (event) => {
@@ -36,44 +74,74 @@ now.addEventListener("click", async (event) => {
   if (!what) return;
   event.target.disabled = true;
   const answer = await fetch(`/api${path}/${what}`, { method: "POST" });
-  if (!answer.ok) alert((await answer.json()).detail);
+  if (!answer.ok) {
+    const problem = document.getElementById("problem");
+    problem.textContent = (await answer.json()).detail;
+    problem.hidden = false;
+  }
   await refresh();
   follow();
 });
 
-async function draw() {
-  const box = document.getElementById("gradients");
-  const trials = JSON.parse(box.dataset.trials);
-  const labels = JSON.parse(box.dataset.labels);
-  const found = [];
-  for (let i = 0; i < trials.length; i += 1) {
-    const seen = await curves(id, trials[i], null);
-    if (seen && seen.updates.length) found.push({ trial: trials[i], label: labels[i], seen });
-  }
-  document.getElementById("gradients-none").hidden = found.length > 0;
-  box.hidden = found.length === 0;
-  if (!found.length) return;
-  const columns = window.innerWidth < 700 ? 2 : 4;
-  const rows = Math.ceil(found.length / columns);
-  const data = [];
-  const more = { grid: { rows, columns, pattern: "coupled", xgap: 0.08, ygap: 0.3 / Math.max(1, rows) }, annotations: [] };
-  more.grid.pattern = "independent";
-  found.forEach((one, i) => {
-    const n = i ? i + 1 : "";
-    const last = one.seen.values.length - 1;
-    const steps = one.seen.values[last].length;
-    for (const [row, dash, colour] of [[0, "dot", COLOURS[1]], [last, "solid", COLOURS[0]]]) {
-      const back = log10(one.seen.values[row]).reverse();
-      data.push({ x: [...Array(steps).keys()], y: back, mode: "lines", line: { dash, color: colour, width: 2 }, xaxis: `x${n}`, yaxis: `y${n}`,
-        name: `update ${one.seen.updates[row]}`, hovertemplate: "%{x} steps back: 10^%{y:.1f}" });
-    }
-    more[`xaxis${n}`] = { title: i >= found.length - columns ? { text: "steps back" } : undefined };
-    more[`yaxis${n}`] = { title: i % columns === 0 ? { text: "log10 norm" } : undefined };
-    more.annotations.push({ text: `${one.trial} ${one.label}`.slice(0, 38), xref: `x${n} domain`, yref: `y${n} domain`, x: 0, y: 1.18, showarrow: false, font: { size: 11 }, xanchor: "left" });
-  });
-  box.style.height = `${Math.max(2, rows) * 190}px`;
-  Plotly.newPlot(box, data, layout({ ...more, margin: { l: 60, r: 16, t: 36, b: 46 } }), OPTIONS);
+// G2 in decades relative to lag 5, as in the report: lag 0 still holds what the readout alone brings.
+function relative(row) {
+  const reference = row[Math.min(5, row.length - 1)];
+  return reference === null ? row.map(() => null) : row.map((value) => (value === null ? null : value - reference));
 }
 
-if (["queued", "running"].includes(now.dataset.status)) follow();
+const kept = new Map();
+async function seenOf(panel) {
+  if (!kept.has(panel.trial)) {
+    const seen = await curves(id, panel.trial, null, true);
+    if (!seen || !seen.updates.length) return null;
+    kept.set(panel.trial, { first: relative(seen.values[0]), last: relative(seen.values.at(-1)), updates: [seen.updates[0], seen.updates.at(-1)], lag: seen.axis === "lag" });
+  }
+  return { ...panel, ...kept.get(panel.trial) };
+}
+
+let drawn = "";
+async function draw() {
+  const source = now.querySelector("[data-panels]");
+  if (source.dataset.panels === drawn) return;
+  const panels = (await Promise.all(JSON.parse(source.dataset.panels).map(seenOf))).filter((one) => one?.lag);
+  drawn = source.dataset.panels;
+  document.getElementById("gradients-none").hidden = panels.length > 0;
+  document.getElementById("gradients-about").hidden = panels.length === 0;
+  const limit = Number(source.dataset.limit);
+  const [low, high] = ends(panels.flatMap((one) => [one.first, one.last])) ?? [-1, 1];
+  const range = [Math.max(-24, Math.min(low, -limit - 0.5)), Math.min(12, Math.max(high, 1))];
+  const open = document.activeElement?.getAttribute("href");
+  grid.replaceChildren(...panels.map(figure));
+  for (const [i, one] of panels.entries()) {
+    const lines = ["first", "last"].map((role) => ({
+      x: places(one[role]), y: one[role], mode: "lines", line: { dash: role === "first" ? "dot" : "solid", color: ink(role), width: 2 },
+    }));
+    const rule = { type: "line", xref: "paper", x0: 0, x1: 1, y0: -limit, y1: -limit, line: { color: ink("quiet"), width: 1, dash: "dash" } };
+    Plotly.newPlot(grid.children[i].querySelector(".panel"), lines, layout({
+      shapes: [rule], margin: { l: 42, r: 6, t: 4, b: 36 }, font: { size: 11, color: ink("ink"), family: "system-ui, sans-serif" },
+      xaxis: { title: { text: "lag k (steps)", standoff: 4 }, nticks: 4, rangemode: "tozero" }, yaxis: { title: { text: "decades", standoff: 4 }, range, nticks: 5 },
+    }), { responsive: true, staticPlot: true });
+  }
+  if (open) grid.querySelector(`a[href="${CSS.escape(open)}"]`)?.focus({ preventScroll: true });
+}
+
+function figure(one) {
+  const whole = document.createElement("figure");
+  const title = document.createElement("figcaption");
+  const link = document.createElement("a");
+  link.href = `${path}/trials/${one.trial}`;
+  link.textContent = one.label;
+  title.append(link);
+  const panel = document.createElement("div");
+  panel.className = "panel";
+  panel.setAttribute("role", "img");
+  const ending = (row) => row.findLast((value) => value !== null)?.toFixed(1) ?? "no";
+  panel.setAttribute("aria-label", `${one.label}: ${ending(one.first)} decades at the largest lag at update ${one.updates[0]}, ${ending(one.last)} at update ${one.updates[1]}`);
+  whole.append(title, panel);
+  return whole;
+}
+
+if (now.dataset.live === "1") follow();
+speak();
 draw();
+whenColoursChange(() => { drawn = ""; draw(); });

@@ -8,7 +8,10 @@ async function again() {
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.querySelector("table[data-live]");
-  if (fresh) table.replaceWith(fresh);
+  if (!fresh || fresh.innerHTML === table.innerHTML) return;
+  const focus = table.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  table.replaceWith(fresh);
+  if (focus) fresh.querySelector(`a[href="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
 }
 
 setInterval(again, 4000);

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
+import pickle
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sweeps.recording import actor
 from sweeps.recording.actor import ActorRecorder, RecorderProcess
+from sweeps.recording.lag import lag_of
 from sweeps.recording.messages import UpdateCurves, UpdateScalars
 from sweeps.recording.spool import Spool
 
@@ -157,6 +165,140 @@ def test_a_picture_that_cannot_be_drawn_keeps_nobody_waiting(
     assert [(folder / f"{trial:04}" / "heatmap.png").exists() for trial in (0, 1)] == [False, True]
     assert [(folder / f"{trial:04}" / "curves.npz").exists() for trial in (0, 1)] == [True, True]
     assert {run.info.status for trial, run in store.runs().items() if trial != "all"} == {"FINISHED"}
+
+
+def test_what_mlflow_refuses_is_set_aside_and_told(
+    store: Any, made_up: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A metric's name that MLflow will not have; and a trial whose beginning it will not have."""
+    recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)
+    sound, odd = made_up(), made_up(trial=1)
+    begun, *told, over = sound.all()
+    odd_begun, *odd_told = odd.all()
+    nameless = dataclasses.replace(over, finals={"a:b?": 1.0})
+    odd_begun = dataclasses.replace(odd_begun, params={"a:b?": 1})
+    for message in [begun, nameless, *told, over, odd_begun, *odd_told, *made_up(trial=2).all()]:
+        recorder.put(message)
+    last = recorder.finish()
+    assert (last.waiting, last.error, last.refused) == (0, None, 1 + 8)
+    assert "spool/refused/00000002.pkl: MlflowException: Invalid value" in caplog.text
+    runs = store.runs()
+    assert [runs[trial].info.status for trial in ("0", "2")] == ["FINISHED", "FINISHED"]
+    assert store.history(runs["0"]) == store.history(runs["2"])
+    assert len(list((store.folder / "sweep" / "spool" / "refused").iterdir())) == 9
+    lag = lag_of(store.folder / "sweep", running=False)
+    assert lag is not None
+    assert lag.words() == "9 messages were refused by MLflow"
+
+
+def test_a_bug_of_ours_keeps_nobody_waiting(store: Any, made_up: Callable[..., Any]) -> None:
+    recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)
+    begun, *told, over = made_up().all()
+    for message in [begun, UpdateScalars(0, 3, {}), *told, over]:  # without its loss
+        recorder.put(message)
+    assert recorder.finish().refused == 1
+    assert store.runs()["0"].info.status == "FINISHED"
+
+
+def test_any_process_can_tell_that_recording_lags(store: Any, made_up: Callable[..., Any]) -> None:
+    folder, late = store.folder / "sweep", store.folder / "late"
+    assert lag_of(folder, running=True) is None
+    late.write_text("a file where the folder will be")
+    recorder = RecorderProcess(str(folder), {**store.arguments, "tracking_uri": f"sqlite:///{late / 'mlflow.db'}"})
+    for message in made_up().all():
+        recorder.put(message)
+    until(lambda: (folder / "spool" / "status.json").is_file() and lag_of(folder, running=True))
+    lag = lag_of(folder, running=True)
+    assert lag is not None
+    assert (lag.waiting, lag.refused, lag.since) == (8, 0, recorder.status().since)
+    assert re.fullmatch(r"recording lags since \d\d:\d\d:\d\d: 8 messages wait \(.+\)", lag.words())
+    assert recorder.status().lag == lag
+    late.unlink()
+    late.mkdir()
+    recorder.finish()
+    assert lag_of(folder, running=True) is lag_of(folder, running=False) is None
+
+
+DIES = """
+import os, pickle, signal, sys
+from pathlib import Path
+from sweeps.recording import actor
+from sweeps.recording.actor import RecorderProcess
+from sweeps.recording.mlflow_writer import MlflowWriter
+from sweeps.recording.spool import Spool
+
+folder, point = Path(sys.argv[1]), sys.argv[2]
+arguments, messages = pickle.loads((folder / "told").read_bytes())
+where, name, after = {
+    "drawing": (actor, "draw_run", False),
+    "drawn": (MlflowWriter, "log_file", True),
+    "closing": (MlflowWriter, "log_table", True),
+    "closed": (MlflowWriter, "close", True),
+    "ended": (MlflowWriter, "write", True),
+    "putting": (Spool, "put", True),
+}[point]
+whole = getattr(where, name)
+
+def dies(*args, **kwargs):
+    over = point != "ended" or type(args[1]).__name__ == "TrialOver"
+    if after:
+        whole(*args, **kwargs)
+    if over:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+recorder = RecorderProcess(str(folder / "sweep"), arguments)
+for message in messages[:-1]:
+    recorder.put(message)
+if point not in ("closing", "closed"):
+    setattr(where, name, dies)
+    recorder.put(messages[-1])
+    recorder.finish()
+recorder.put(messages[-1])
+recorder.finish()
+setattr(where, name, dies)
+recorder.close("FINISHED", [], "found", {"arms.json": [{"arm": "a"}]})
+"""
+
+
+@pytest.mark.parametrize("point", ["drawing", "drawn", "ended", "putting", "closing", "closed"])
+def test_one_that_is_killed_anywhere_is_gone_on_from(store: Any, made_up: Callable[..., Any], point: str) -> None:
+    """`kill -9` within the drawing of a picture, after a trial's end was written, within the end of the sweep."""
+    whole = made_up(1)
+    told = made_up().all()
+    (store.folder / "told").write_bytes(pickle.dumps((store.arguments, told)))
+    died = subprocess.run([sys.executable, "-c", DIES, str(store.folder), point], capture_output=True, text=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)  # as Ray starts it again
+    if point == "putting":
+        recorder.put(told[-1])  # not acknowledged, so it is sent again
+    for message in whole.all():
+        recorder.put(message)
+    last = recorder.finish()
+    assert (last.waiting, last.pictures, last.refused, last.error) == (0, 0, 0, None)
+    runs = store.runs()
+    assert runs["0"].info.status == "FINISHED"
+    assert store.history(runs["0"]) == store.history(runs["1"])
+    assert store.artifact(runs["0"], "heatmap.png").is_file()
+    with np.load(store.artifact(runs["0"], "curves.npz")) as curves:
+        assert curves["updates"].tolist() == [0, 5, 10]
+    if point in ("closing", "closed"):
+        table = json.loads(store.artifact(runs["all"], "arms.json").read_text())
+        assert (table["columns"], table["data"]) == (["arm"], [["a"]])
+        assert runs["all"].data.tags["mlflow.note.content"] == "found"
+
+
+def test_a_run_that_a_hanging_server_made_late_is_deleted(store: Any, made_up: Callable[..., Any]) -> None:
+    recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)
+    for message in made_up().all():
+        recorder.put(message)
+    recorder.finish()
+    run = store.runs()["0"]
+    (store.folder / "sweep" / "in_doubt").touch()
+    tags = {name: run.data.tags[name] for name in ("sweep_id", "trial")}
+    store.client.create_run(run.info.experiment_id, run.info.start_time, tags, run.info.run_name)
+    recorder.close("FINISHED", [])
+    assert store.runs()["0"].info.run_id == run.info.run_id
+    assert not (store.folder / "sweep" / "in_doubt").exists()
 
 
 def test_training_goes_on_at_its_own_priority(store: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -312,6 +313,19 @@ def test_a_trial_that_is_begun_again_keeps_the_curves_it_has(store: Any, made_up
     write(writer, [trial.begun, trial.curves(0), trial.begun, trial.curves(5), trial.over()])
     arrays = load_curves(store.artifact(store.runs()["0"], "curves.npz"))
     assert arrays["updates"].tolist() == [0, 5]
+
+
+def test_a_trial_that_goes_on_after_it_was_cut_short_says_so(store: Any, made_up: Callable[..., Any]) -> None:
+    trial = made_up(begun_tags={"config_hash": "abc", "outcome": "running"})
+    begun, over = trial.begun, trial.over("KILLED")
+    cut = replace(over, tags={**over.tags, "outcome": "interrupted", "cause": "its driver died"})
+    store.writer().write(begun)
+    store.writer().write(cut)
+    assert store.runs()["0"].data.tags["cause"] == "its driver died"
+    store.writer().write(begun)
+    again = store.runs()["0"]
+    assert (again.info.status, again.data.tags["outcome"]) == ("RUNNING", "running")
+    assert "cause" not in again.data.tags
 
 
 def test_a_second_writer_finds_what_the_first_made(store: Any, made_up: Callable[..., Any]) -> None:

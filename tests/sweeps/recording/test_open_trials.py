@@ -35,7 +35,7 @@ def test_a_writer_that_starts_again_misses_nothing(
     first = store.writer()
     for message in made_up(5).all()[:-1]:
         first.write(message)
-    kept = first.runs[5].archive.arrays
+    kept = first.open_trials.found(5)[1].arrays
     for name, values in kept.items():
         np.testing.assert_array_equal(ended.archive.arrays[name], values)
     assert not (store.folder / "sweep" / "open" / "0004").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from sweeps.recording.messages import Message, UpdateScalars
 from sweeps.recording.spool import Spool
@@ -114,3 +115,54 @@ def test_peeking_waits_for_the_next_message_and_no_longer(tmp_path: Path) -> Non
     timer.join()
     assert isinstance(found, UpdateScalars)
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("spoilt", [0, 1, 40])
+def test_a_file_without_its_end_is_set_aside_and_the_others_go_on(
+    tmp_path: Path, spoilt: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path)
+    for update in range(3):
+        spool.put(message(0, update))
+    middle = tmp_path / "00000002.pkl"
+    middle.write_bytes(middle.read_bytes()[:spoilt])
+    assert taken(spool) == [(0, 0), (0, 2)]
+    assert (len(spool), spool.spoilt) == (0, 1)
+    assert "00000002.pkl is spoilt" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["00000002.spoilt"]
+    assert Spool(tmp_path).spoilt == 1
+
+
+def test_what_was_refused_is_kept_aside(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for update in range(3):
+        spool.put(message(0, update))
+    aside = spool.refuse()
+    assert taken(spool) == [(0, 1), (0, 2)]
+    again = Spool(tmp_path)
+    assert (len(again), again.refused, spool.refused) == (0, 1, 1)
+    again.put(message(0, 9))
+    assert again.refuse() != aside  # a number is not given twice
+    assert [one.update for one in Spool(tmp_path).aside() if isinstance(one, UpdateScalars)] == [0, 9]
+
+
+def test_a_full_spool_is_as_quick_as_an_empty_one(tmp_path: Path) -> None:
+    def seconds(spool: Spool) -> float:
+        """Of the fastest of ten rounds of putting, looking at and dropping twenty messages."""
+        rounds = []
+        for _ in range(10):
+            began = time.process_time()
+            for update in range(20):
+                spool.put(message(0, update))
+                spool.peek(0)
+                spool.done()
+            rounds.append(time.process_time() - began)
+        return min(rounds)
+
+    empty, full = Spool(tmp_path / "empty"), Spool(tmp_path / "full")
+    for update in range(10_000):
+        full.put(message(0, update))
+    assert seconds(full) < 3 * seconds(empty)  # a listing of the folder each time would make it 100 times
+    began = time.process_time()
+    assert len(Spool(tmp_path / "full")) == 10_000
+    assert time.process_time() - began < 2

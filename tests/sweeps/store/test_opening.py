@@ -110,7 +110,7 @@ def test_sqlite_waits_logs_ahead_and_holds_foreign_keys(tmp_path: Path) -> None:
             for name in ("journal_mode", "busy_timeout", "foreign_keys")
         ]
     engine.dispose()
-    assert pragmas == ["wal", 30_000, 1]
+    assert pragmas == ["wal", 5_000, 1]
 
 
 def set_revision(engine: Engine, revision: str) -> None:

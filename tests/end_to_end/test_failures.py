@@ -1,0 +1,113 @@
+"""Workers that are killed and trials that want too much: they fail with their cause, and the sweep goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from commands import rnnlab
+from night import begin, kill, until, workers_of, written
+
+from sweeps.home import Home
+from sweeps.store import Lab, TrialRecord
+
+GREEDY = """
+name: greedy
+task: {kind: adding, length: 8}
+model: {cell: gru}
+optim: {batch: 8}
+space: {hidden: [8, 3000, 12]}
+search: {design: screen, blocks: 1}
+replicates: 2
+budget: {updates: 20, evaluations: 2}
+resources: {memory: 512MB}
+"""
+
+
+def trials_of(home: Path, sweep: str = "night") -> list[TrialRecord]:
+    with Lab.open(Home(home).lab_url) as lab:
+        return lab.trials(sweep)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("failures", "times"), [(0, "once"), (2, "3 times")])
+def test_a_worker_that_is_killed_too_often_fails_its_trial_alone(tmp_path: Path, failures: int, times: str) -> None:
+    home, killed = tmp_path / "home", set[int]()
+    driver = begin(home, "run", written(tmp_path), "--max-failures", str(failures), workers=1)
+    try:
+        until(home, lambda lab: any(report.update >= 10 for report in lab.reports("night")), seconds=400)
+        deadline = time.monotonic() + 600
+        while trials_of(home)[0].state == "running" and time.monotonic() < deadline:
+            for worker in workers_of(driver):
+                if worker.pid not in killed and len(killed) <= failures:
+                    worker.kill()
+                    killed.add(worker.pid)
+            time.sleep(0.1)
+        assert driver.wait(timeout=600) == 0
+    finally:
+        if driver.poll() is None:
+            kill(driver)
+    first, *others = trials_of(home)
+    assert len(killed) == failures + 1
+    assert first.state == "failed"
+    assert first.cause == f"its worker process was killed or crashed {times}"
+    assert {trial.state for trial in others} == {"complete"}
+    with Lab.open(Home(home).lab_url) as lab:
+        assert (lab.sweep("night").status, lab.sweep("night").message) == ("finished", "1 of 6 trials failed")
+
+
+def test_a_trial_that_asks_for_too_much_memory_fails_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (tmp_path / "greedy.yaml").write_text(GREEDY)
+    ran = rnnlab("sweep", "run", str(tmp_path / "greedy.yaml"), "--workers", "1", "--json", home=home, timeout=600)
+    assert ran.code == 0, ran.err
+    trials = trials_of(home, "greedy")
+    assert sorted(trial.state for trial in trials) == ["complete", "complete", "failed"]
+    failed = next(trial for trial in trials if trial.state == "failed")
+    assert failed.params["hidden"] == 3000
+    assert failed.cause == "ran out of memory: asked for more than 512 MB (resources.memory)"
+    # the process is usable for the next trial
+    assert len({trial.worker for trial in trials}) == 1
+    assert "MemoryError" in (
+        error := (home / "sweeps/greedy/trials" / f"{failed.number:04}" / "error.txt").read_text()
+    ) or ("allocate memory" in error)
+    with Lab.open(Home(home).lab_url) as lab:
+        assert lab.sweep("greedy").message == "1 of 3 trials failed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ray_kills_a_worker_of_a_node_without_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A threshold below what the machine uses anyway: Ray's memory monitor kills the worker each time."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+    home = tmp_path / "home"
+    driver = begin(home, "run", written(tmp_path), "--max-failures", "1", workers=2)
+    try:
+        assert driver.wait(timeout=600) == 1
+    finally:
+        if driver.poll() is None:
+            kill(driver)
+    trials = trials_of(home)
+    assert {trial.state for trial in trials} == {"failed"}
+    causes = {trial.cause for trial in trials}
+    assert causes == {"ran out of memory: Ray's memory monitor killed its worker, since its node had none left, twice"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--cpus-per-trial", "4096"), "asks for 4096 cpus (resources), but no node has room"),
+        (("--memory-per-trial", "much"), "resources"),
+    ],
+)
+def test_a_trial_that_no_node_could_run_is_refused(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    home = tmp_path / "home"
+    ran = rnnlab("sweep", "run", written(tmp_path), *words, home=home)
+    assert ran.code == 2, ran.err
+    assert told in ran.err
+    assert "Traceback" not in ran.err
+    if (home / "lab.db").is_file():
+        with Lab.open(Home(home).lab_url) as lab:
+            assert not lab.sweeps()
