@@ -6,12 +6,8 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-
-def _split(text: str | list[str]) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
 class Settings(BaseSettings):
@@ -54,9 +50,10 @@ class ServiceSettings(Settings):
     mlflow_public: str | None = Field(None, description="where browsers find MLflow, if not at /mlflow of the service")
     secure_cookies: bool = Field(False, description="whether the login's cookie is for https alone")
 
-    def model_post_init(self, context: object) -> None:
-        """Lists may be written with commas."""
-        self.data_folders, self.plugins = _split(self.data_folders), _split(self.plugins)
+    @field_validator("data_folders", "plugins", mode="before")
+    @classmethod
+    def _with_commas(cls, text: str | list[str]) -> list[str]:
+        return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
     @property
     def loopback(self) -> bool:

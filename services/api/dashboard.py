@@ -46,7 +46,9 @@ async def mlflow(
     root = httpx.URL(service.home.mlflow)
     query = request.scope.get("query_string", b"")
     target = root.copy_with(raw_path=raw + (b"?" + query if query else b""))
-    headers = [(name, value) for name, value in request.headers.items() if name not in OF_THE_HOP | OURS]
+    headers = [
+        (name, value) for name, value in request.headers.items() if name not in (OF_THE_HOP | OURS) - {"content-length"}
+    ]
     client: httpx.AsyncClient = request.app.state.http
     body = None if request.method in ("GET", "HEAD") else request.stream()
     try:

@@ -13,7 +13,8 @@ mkdir -p "$folder"
 trap '$compose up --detach --no-recreate >/dev/null' EXIT
 $compose stop service ray-worker ray-head mlflow
 for database in lab mlflow; do
-  $compose exec -T postgres pg_dump --username postgres --format custom "$database" >"$folder/$database.dump"
+  $compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec "$@"' sh \
+    pg_dump --host localhost --username postgres --format custom "$database" >"$folder/$database.dump"
 done
 $compose run --rm --no-deps -T migrate tar -C /data -cf - . >"$folder/data.tar"
 $compose run --rm --no-deps -T mlflow tar -C /artifacts -cf - . >"$folder/artifacts.tar"

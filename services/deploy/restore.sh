@@ -6,7 +6,8 @@ folder=${1:?the folder of a backup}
 compose=${COMPOSE:-$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)}
 [ -e "$folder/complete" ] || { echo "error: $folder holds no complete backup; name one that backup.sh made" >&2; exit 1; }
 
-asked() { $compose exec -T postgres psql --username postgres --no-align --tuples-only "$@"; }
+as_postgres() { $compose exec -T postgres sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec "$@"' sh "$@"; }
+tables="SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 
 $compose up --detach postgres
 for _ in $(seq 60); do # over the network: the first start makes the databases before it listens there
@@ -14,12 +15,12 @@ for _ in $(seq 60); do # over the network: the first start makes the databases b
     >/dev/null 2>&1 && break
   sleep 2
 done
-if [ "$(asked --dbname lab --command "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")" != 0 ]; then
+if [ "$(as_postgres psql --host localhost --username postgres --dbname lab -tAc "$tables" </dev/null)" != 0 ]; then
   echo "error: the lab database must be new, but has tables; remove the old volumes first: $compose down --volumes" >&2
   exit 1
 fi
 for database in lab mlflow; do
-  $compose exec -T postgres pg_restore --username postgres --exit-on-error --single-transaction \
+  as_postgres pg_restore --host localhost --username postgres --exit-on-error --single-transaction \
     --dbname "$database" <"$folder/$database.dump"
 done
 $compose run --rm --no-deps -T migrate tar -C /data -xf - <"$folder/data.tar"

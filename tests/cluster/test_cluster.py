@@ -38,14 +38,14 @@ optim: {batch: 16}
 space:
   cell: [rnn, gru]
   lr: {low: 1.0e-3, high: 1.0e-2, log: true}
-search: {design: screen, blocks: 5, nuisance: [lr]}
+search: {design: screen, blocks: 10, nuisance: [lr]}
 replicates: 2
-budget: {updates: 1200, evaluations: 40}
+budget: {updates: 600, evaluations: 40}
 """
 SHORT = (
     SPEC.replace("night", "short")
-    .replace("blocks: 5", "blocks: 1")
-    .replace("1200, evaluations: 40", "40, evaluations: 4")
+    .replace("blocks: 10", "blocks: 1")
+    .replace("600, evaluations: 40", "40, evaluations: 4")
 )
 NUMBERS_OF = f"""
 import json, sys
@@ -210,10 +210,10 @@ def test_a_sweep_outlives_the_death_of_every_part(cluster: Cluster) -> None:
     stormy = cluster.launch()
     parts: dict[str, Callable[[], None]] = {
         "a worker": lambda: kill_a_worker(cluster),
+        "the head": lambda: crash(cluster, "ray-head"),
+        "PostgreSQL": lambda: crash(cluster, "postgres"),
         "the service": lambda: crash(cluster, "service"),
         "MLflow": lambda: crash(cluster, "mlflow"),
-        "PostgreSQL": lambda: crash(cluster, "postgres"),
-        "the head": lambda: crash(cluster, "ray-head"),
     }
     seen = 0
     for name, kill in parts.items():
@@ -270,18 +270,16 @@ def test_a_lab_of_the_version_before_is_brought_along(cluster: Cluster) -> None:
     """`lab_0002.sql` is a dump of what rnnlab wrote before it had a service."""
     dump = (Path(__file__).parent / "lab_0002.sql").read_bytes()
     cluster.compose("stop", "service", "ray-worker", "ray-head", "mlflow")
-    sql = (
-        "DROP DATABASE lab WITH (FORCE);",
-        "CREATE DATABASE lab OWNER lab ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;",
-    )
-    for statement in sql:
-        cluster.compose("exec", "-T", "postgres", "psql", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement)
+    as_postgres = ["exec", "-T", "postgres", "sh", "-c", 'PGPASSWORD=$POSTGRES_PASSWORD exec "$@"', "sh", "psql"]
+    as_postgres += ["-h", "localhost", "-U", "postgres", "-v", "ON_ERROR_STOP=1"]
+    cluster.compose(*as_postgres, "-c", "DROP DATABASE lab WITH (FORCE)")
+    new = "CREATE DATABASE lab OWNER lab ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    cluster.compose(*as_postgres, "-c", new)
     load = ["exec", "-T", "postgres", "sh", "-c"]
     load += ["PGPASSWORD=$LAB_PASSWORD psql -q -h postgres -U lab -d lab -v ON_ERROR_STOP=1"]
     cluster.compose(*load, stdin=dump)
-    assert cluster.compose(
-        "exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "lab", "-tAc", "SELECT version_num FROM alembic_version"
-    ).strip() == "0002"  # fmt: skip
+    revision = cluster.compose(*as_postgres, "-d", "lab", "-tAc", "SELECT version_num FROM alembic_version")
+    assert revision.strip() == "0002"
     cluster.up()
     with cluster.client as client:
         before = client.sweep("before")

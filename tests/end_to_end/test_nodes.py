@@ -72,10 +72,19 @@ def joined(cluster: Cluster, before: str, **env: str) -> subprocess.Popen[bytes]
         sys.executable, "-m", "ray.scripts.scripts", "start", "--address", cluster.address,
         "--num-cpus", "1", "--object-store-memory", "100000000", "--block",
     ]  # fmt: skip
-    return subprocess.Popen(
+    before_it = alive_in(cluster)
+    slowly = {"RAY_raylet_start_wait_time_s": "200"}
+    node = subprocess.Popen(
         ["unshare", "-m", "sh", "-c", f'{before} && exec "$@"', "sh", *start],
-        env={**os.environ, **env}, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        env={**os.environ, **slowly, **env}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    deadline = time.monotonic() + 250
+    while not alive_in(cluster) - before_it:  # one after another: starts at once hinder each other
+        assert node.poll() is None, "the node did not start"
+        assert time.monotonic() < deadline, "the node did not come"
+        time.sleep(0.2)
+    return node
 
 
 def left(node: subprocess.Popen[bytes]) -> None:
@@ -134,16 +143,12 @@ def test_nodes_that_do_not_see_what_they_need_are_refused(cluster: Cluster, tmp_
     (other / "rnnlab-9.9.dist-info").mkdir(parents=True)
     (other / "rnnlab-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: rnnlab\nVersion: 9.9\n")
     root = Path(__file__).parents[2]
-    strangers = [
-        joined(cluster, f"mount -t tmpfs none '{home}'"),
-        joined(cluster, "true", PYTHONPATH=str(other)),
-        joined(cluster, f"mount -t tmpfs none '{root}' && cd /"),
-    ]
+    strangers = []
     try:
-        deadline = time.monotonic() + 300
-        while len(alive_in(cluster)) < 5 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        ran = rnnlab("sweep", "run", written(tmp_path), "--address", cluster.address, home=home)
+        strangers.append(joined(cluster, f"mount -t tmpfs none '{home}'"))
+        strangers.append(joined(cluster, "true", PYTHONPATH=str(other)))
+        strangers.append(joined(cluster, f"mount -t tmpfs none '{root}' && cd /"))
+        ran = rnnlab("sweep", "run", written(tmp_path), "--address", cluster.address, home=home, timeout=600)
     finally:
         for stranger in strangers:
             left(stranger)

@@ -40,7 +40,8 @@ def test_commands_are_those_that_are_run_here() -> None:
         "make sweep", "make test", "rnnlab sweep list", "rnnlab sweep show first", "rnnlab ui", "rnnlab recipes",
         "rnnlab recipes first > mine.yaml", "rnnlab sweep run weather", "rnnlab probe one.yaml",
         "rnnlab sweep plan init_by_activation", "rnnlab sweep run init_by_activation",
-        "rnnlab sweep report init-by-activation",
+        "rnnlab sweep report init-by-activation", "rnnlab serve",
+        "rnnlab sweep launch first --server http://127.0.0.1:8000 --watch", "make cluster", "make cluster-down",
     }  # fmt: skip
     assert set(COMMANDS) == run_here
 

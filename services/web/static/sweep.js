@@ -71,8 +71,8 @@ function follow() {
 
 now.addEventListener("click", async (event) => {
   const what = event.target.dataset?.do;
-  if (!what) return;
-  event.target.disabled = true;
+  if (!what || event.target.ariaDisabled === "true") return;
+  event.target.ariaDisabled = "true"; // not `disabled`, which would lose the focus
   const answer = await fetch(`/api${path}/${what}`, { method: "POST" });
   if (!answer.ok) {
     const problem = document.getElementById("problem");

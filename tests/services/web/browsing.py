@@ -15,7 +15,7 @@ from fastapi import FastAPI
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-PATIENCE = 120_000
+PATIENCE = 60_000
 """Milliseconds that a page gets: other tests run on the same cores."""
 
 

@@ -73,8 +73,10 @@ class Lab:
     def trained(self, id: str, number: int, label: str, score: float, decades: float) -> None:
         """One trial that ended, with its curves."""
         self.queue.add_block(id, number, number, {})
-        params = {"cell": label.split()[0], "lr": 0.01 * (number + 1)}
-        self.queue.start_trial(id, number, block=number, config_hash="abc", label=label, params=params, spec={})
+        params = {"cell": label.split()[0]}
+        self.queue.start_trial(
+            id, number, block=number, config_hash="abc", label=label, params=params, spec={"replicates": 1}
+        )
         folder = self.home.sweep_folder(id) / "trials" / f"{number:04}"
         folder.mkdir(parents=True)
         np.savez_compressed(folder / "curves.npz", **curves(decades))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ CHARTED = "() => document.querySelector('#loss .main-svg') !== null"
 
 def swept(lab: Lab) -> str:
     """A sweep that ran: two configurations in two blocks each."""
-    id = lab.launched()
+    id = lab.launched(SPEC.replace("sampler: grid", "sampler: random, trials: 4"))
     lab.begun(id)
     for number, (label, score, decades) in enumerate(
         [("rnn tanh", 0.4, -6.0), ("gru", -1.0, -0.5), ("rnn tanh", 0.2, -5.0), ("gru", -0.8, -0.4)]
@@ -83,8 +83,8 @@ def test_the_form_says_what_is_wrong_and_launches_what_is_right(browser: Browser
         seen = opened(context, f"{address}/launch")
         page, go, said = seen.page, seen.page.get_by_role("button", name="Launch"), seen.page.get_by_role("status")
         page.wait_for_selector("#go:enabled")
-        page.get_by_label("Start from").select_option("cell-by-length")
-        page.wait_for_function("() => document.getElementById('yaml').value.includes('name: cell-by-length')")
+        page.get_by_label("Start from").select_option("forget_bias")
+        page.wait_for_function("() => document.getElementById('yaml').value.includes('name: forget-bias')")
         page.get_by_label("Spec").fill(SPEC.replace("gru", "grru"))
         page.wait_for_selector("#go:disabled")
         page.wait_for_selector("#said.error")
@@ -197,9 +197,9 @@ def test_a_trials_charts(browser: Browser, lab: Lab, address: str) -> None:
         assert title(page, "loss", "yaxis") == "loss (mean squared error)"
         assert title(page, "loss", "xaxis") == "timestep t (steps)"
         assert traces(page, "loss") == ["update 0", "update 15", "update 30"]
-        page.get_by_label("Update").press("ArrowLeft")
+        page.get_by_role("slider", name="Update").press("ArrowLeft")
         assert page.locator("#at").inner_text() == "15"
-        assert page.get_by_label("Update").get_attribute("aria-valuetext") == "update 15"
+        assert page.get_by_role("slider", name="Update").get_attribute("aria-valuetext") == "update 15"
         assert traces(page, "gradient") == ["update 0", "update 15"]
         assert page.evaluate("document.getElementById('heat').layout.shapes[0].y0") == 0.5
         page.get_by_label("Curve").select_option("total_h_l0")
