@@ -164,8 +164,8 @@ def test_the_disk_becomes_read_only(tmp_path: Path, undisturbed: Ran) -> None:
         # MLflow's file may have been left in the middle of a transaction, which SQLite undoes where it can write
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        for file in home.glob("mlflow.db*"):
-            shutil.copy(file, elsewhere)
+        for store in home.glob("mlflow.db*"):
+            shutil.copy(store, elsewhere)
         assert_readable(home, elsewhere)
         assert_refused(home, spec, "Read-only file system")
         subprocess.run(["umount", str(disk)], check=True)
