@@ -1,4 +1,7 @@
-"""Fixtures for every test: a real PostgreSQL, started once where its programs are installed."""
+"""Fixtures for every test: a real PostgreSQL and a real browser, where a machine has them.
+
+A test that needs one skips where it is missing, and fails where `CI` is set.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # before torch is imported: two test processes share two cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -113,3 +120,26 @@ def new_postgres(postgres_server: Path) -> Iterator[Callable[..., str]]:
 def postgres_url(new_postgres: Callable[..., str]) -> str:
     """The URL of an empty PostgreSQL database."""
     return new_postgres()
+
+
+def _no_browser(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must look at the pages in a browser: {reason}")
+    pytest.skip(reason)
+
+
+# not for the whole session: while playwright runs, its event loop is this thread's, and asyncio.run refuses
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium: the one on the path, else playwright's own."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _no_browser("the package playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        if program is None and not Path(playwright.chromium.executable_path).exists():
+            _no_browser("Chromium is not installed: `playwright install chromium`, or the package chromium")
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
