@@ -11,13 +11,14 @@ from fastapi import APIRouter, Path
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from rnnlab.choices import Table, choose
+from rnnlab.choices import Table
 from rnnlab.errors import RnnlabError
 from services.api.errors import RESPONSES, Refused
 from services.api.models import Health, Page, TableLine, Version
 from services.api.security import Here, Viewer
 from services.api.service import Service
 from sweeps.recipes import RECIPES
+from sweeps.recipes import recipe as recipe_of
 
 router = APIRouter(prefix="/api", tags=["about"])
 PACKAGES = ("torch", "ray", "optuna", "mlflow", "sqlalchemy", "fastapi")
@@ -59,7 +60,7 @@ def recipe(caller: Viewer, name: Annotated[str, Path(max_length=100)]) -> PlainT
     """A recipe's spec as YAML, to start from."""
     if name not in RECIPES:
         raise Refused(404, f"there is no recipe {name!r} (recipes: {', '.join(RECIPES)})")
-    return PlainTextResponse(choose(RECIPES, name).load()().to_yaml())
+    return PlainTextResponse(recipe_of(name).to_yaml())
 
 
 @router.get("/version", responses=RESPONSES)

@@ -16,7 +16,7 @@ from services.api.errors import Refused
 from services.api.models import Checked, Launch
 from services.api.security import Caller
 from services.settings import ServiceSettings
-from sweeps.recipes import RECIPES
+from sweeps.recipes import recipe
 from sweeps.spec import SweepSpec
 
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
@@ -61,9 +61,7 @@ def spec_of(launch: Launch, settings: ServiceSettings, caller: Caller) -> SweepS
     if len(given) != 1:
         raise SpecError(f"give one of `spec`, `yaml` and `recipe`, but got {', '.join(given) or 'none'}")
     if launch.recipe is not None:
-        from rnnlab.choices import choose
-
-        spec: SweepSpec = choose(RECIPES, launch.recipe).load()()
+        spec = recipe(launch.recipe)
     else:
         data = launch.spec if launch.spec is not None else load_yaml(launch.yaml or "")
         _small(data)

@@ -31,6 +31,10 @@ MemoryOption = Annotated[
     str | None,
     typer.Option("--memory-per-trial", metavar="SIZE", help="Memory that a trial reserves and is held to, as 2GB."),
 ]
+QuickOption = Annotated[bool, typer.Option("--quick", help="A claim's recipe in seconds, to see that it runs.")]
+NightlyOption = Annotated[
+    bool, typer.Option("--nightly", help="A claim's recipe nearer to its paper, for a night or a cluster.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.options import NightlyOption, QuickOption
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 def plan(
     what: Annotated[str, typer.Argument(metavar="SPEC.yaml|RECIPE", help="A spec file, or the name of a recipe.")],
+    quick: QuickOption = False,
+    nightly: NightlyOption = False,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Trials at a time that the wall time is for (default: the CPUs there are)."),
@@ -31,7 +35,7 @@ def plan(
     from services.cli.screen import console
     from services.cli.sweep import spec_of
 
-    spec = spec_of(what)
+    spec = spec_of(what, quick, nightly)
     from sweeps.report.plan import plan_of, sampled, sentences
 
     told = plan_of(spec)
@@ -51,7 +55,8 @@ def plan(
     screen.print(*sentences(told), sep="\n", markup=False, soft_wrap=True)
     if not measure:
         screen.print("Its cost was not measured (--no-measure).", style="dim")
-    screen.print(f"\nRun it: rnnlab sweep run {what}", style="dim", markup=False)
+    budget = " --quick" if quick else " --nightly" if nightly else ""
+    screen.print(f"\nRun it: rnnlab sweep run {what}{budget}", style="dim", markup=False)
 
 
 def _tables(told: Plan, screen: Console) -> None:

@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import JsonOption
+from services.cli.options import JsonOption, NightlyOption, QuickOption
 
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe as YAML, to start from.")] = None,
+    quick: QuickOption = False,
+    nightly: NightlyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the recipes, or print one as a spec to run or to change.
 
-    Example: rnnlab recipes first > mine.yaml
+    Examples: rnnlab recipes first > mine.yaml;  rnnlab recipes claim_c6 --quick
     """
-    from rnnlab.choices import choose
-    from sweeps.recipes import RECIPES
+    from sweeps.recipes import RECIPES, recipe
+    from sweeps.recipes.budgets import budget_of
 
     if name is not None:
-        spec = choose(RECIPES, name).load()()
+        spec = recipe(name, **budget_of(quick, nightly))
         typer.echo(json.dumps([spec.model_dump(mode="json")]) if as_json else spec.to_yaml(), nl=as_json)
         return
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import JsonOption, SweepArgument
+from services.cli.options import JsonOption, NightlyOption, QuickOption, SweepArgument
 
 if TYPE_CHECKING:
     from services.api.models import EventSeen, SweepSeen
@@ -35,6 +35,8 @@ LISTED = (
 
 def launch(
     what: Annotated[str, typer.Argument(metavar="SPEC.yaml|RECIPE", help="A spec file, or the name of a recipe.")],
+    quick: QuickOption = False,
+    nightly: NightlyOption = False,
     server: NeededServer = LOCAL,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time (default: what Ray has).")] = None,
     key: Annotated[str | None, typer.Option(help="A launch repeated with the same key is one sweep.")] = None,
@@ -45,10 +47,14 @@ def launch(
 
     Example: rnnlab sweep launch first --server http://127.0.0.1:8000 --watch
     """
+    from services.cli.sweep import spec_of
     from sweeps.recipes import RECIPES
 
     with client_of(server) as client:
-        if what in RECIPES:
+        if quick or nightly:
+            text = spec_of(what, quick, nightly).to_yaml()
+            seen = client.launch(text, workers=workers, key=key or uuid.uuid4().hex)
+        elif what in RECIPES:
             seen = client.launch(recipe=what, workers=workers, key=key or uuid.uuid4().hex)
         else:
             seen = client.launch(_text(what), workers=workers, key=key or uuid.uuid4().hex)

@@ -16,7 +16,9 @@ from services.cli.options import (
     HomeOption,
     JsonOption,
     MemoryOption,
+    NightlyOption,
     PatienceOption,
+    QuickOption,
     SweepArgument,
     WorkersOption,
     home_at,
@@ -47,6 +49,8 @@ app.command("watch")(remote.watch)
 def run(
     what: Annotated[str, typer.Argument(metavar="SPEC.yaml|RECIPE", help="A spec file, or the name of a recipe.")],
     home: HomeOption = None,
+    quick: QuickOption = False,
+    nightly: NightlyOption = False,
     workers: WorkersOption = None,
     address: AddressOption = None,
     max_failures: FailuresOption = 3,
@@ -58,9 +62,9 @@ def run(
 ) -> None:
     """Run a sweep here, print its findings and write its report; Ctrl-C once stops gently, `resume` goes on.
 
-    Examples: rnnlab sweep run first;  rnnlab sweep run mine.yaml --workers 2
+    Examples: rnnlab sweep run first;  rnnlab sweep run mine.yaml --workers 2;  rnnlab sweep run claim_c6 --quick
     """
-    spec = spec_of(what)
+    spec = spec_of(what, quick, nightly)
     place = home_at(home, mlflow_patience)
     from sweeps.recipes import RECIPES
     from sweeps.running.run import run_sweep
@@ -132,21 +136,26 @@ def _listed(place: Home) -> list[dict[str, Any]]:
         ]
 
 
-def spec_of(what: str) -> SweepSpec:
+def spec_of(what: str, quick: bool = False, nightly: bool = False) -> SweepSpec:
     """The spec in a file, or of a recipe.
 
     Raises:
-        SpecError: neither, or not a valid spec.
+        SpecError: neither, or not a valid spec; or a budget where there is no choice of one.
     """
     from rnnlab.choices import nearest
     from rnnlab.errors import SpecError
-    from sweeps.recipes import RECIPES
+    from sweeps.recipes import RECIPES, recipe
+    from sweeps.recipes.budgets import BUDGETS, budget_of
     from sweeps.spec import SweepSpec
 
     path = Path(what)
-    if what in RECIPES:
-        spec: SweepSpec = RECIPES[what].load()()
-        return spec
+    if quick and nightly:
+        raise SpecError("a recipe has one budget, but got --quick and --nightly; leave one out")
+    if what in RECIPES and (RECIPES[what].options == BUDGETS or not (quick or nightly)):
+        return recipe(what, **budget_of(quick, nightly))
+    if quick or nightly:
+        budgets = ", ".join(name for name, line in RECIPES.items() if line.options == BUDGETS)
+        raise SpecError(f"{what!r} has no budgets to choose from; leave --quick or --nightly out (recipes: {budgets})")
     if path.exists() or path.suffix in (".yaml", ".yml", ".json") or len(path.parts) > 1:
         return SweepSpec.from_file(path)
     raise SpecError(

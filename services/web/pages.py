@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from rnnlab.choices import choose
 from rnnlab.spec import VerdictSpec
 from rnnlab.tasks import TASKS
 from services.api.models import SweepSeen
@@ -20,6 +19,7 @@ from services.api.service import Service
 from services.web.configurations import configurations
 from services.web.rendering import HERE, render
 from sweeps.recipes import RECIPES
+from sweeps.recipes import recipe as recipe_of
 from sweeps.store.paging import Paging
 
 router = APIRouter(include_in_schema=False)
@@ -139,8 +139,7 @@ def _unit(kind: str) -> str:
 
 @lru_cache
 def _recipe(name: str) -> str:
-    text: str = choose(RECIPES, name).load()().to_yaml()
-    return text
+    return recipe_of(name).to_yaml()
 
 
 @lru_cache(maxsize=1)

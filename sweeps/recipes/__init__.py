@@ -1,6 +1,14 @@
 """Recipes: functions that return a full sweep, to run as they are or to start from. Their table loads nothing."""
 
-from rnnlab.choices import Line, Table
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rnnlab.choices import Line, Table, choose, options_of
+from sweeps.recipes.budgets import BUDGETS
+
+if TYPE_CHECKING:
+    from sweeps.spec import SweepSpec
 
 RECIPES = Table(
     "recipe",
@@ -40,5 +48,42 @@ RECIPES = Table(
             "will it rain tomorrow: plain RNN, LSTM and GRU on four years of Seattle's days, ten seeds each",
             "project",
         ),
+        "claim_c6": Line(
+            "sweeps.recipes.claim_c6:claim_c6",
+            "tanh, IRNN, LSTM and GRU on adding, each at a rate and a clip of its own, then on fresh seeds",
+            "Le 2015",
+            BUDGETS,
+        ),
+        "claim_c7": Line(
+            "sweeps.recipes.claim_c7:claim_c7",
+            "whether IRNN learns adding under RMSprop, by learning rate and seed",
+            "Arjovsky 2016",
+            BUDGETS,
+        ),
+        "claim_c9": Line(
+            "sweeps.recipes.claim_c9:claim_c9",
+            "whether an LSTM rests at the loss of no memory on copying, and what leaves it",
+            "Arjovsky 2016; Tallec & Ollivier 2018",
+            BUDGETS,
+        ),
+        "claim_c11": Line(
+            "sweeps.recipes.claim_c11:claim_c11",
+            "forget biases of an LSTM against a GRU on adding",
+            "Jozefowicz 2015",
+            BUDGETS,
+        ),
     },
 )
+
+
+def recipe(name: str, **options: Any) -> SweepSpec:
+    """The sweep of a recipe.
+
+    Args:
+        options: of its line; `budget` (quick, full or nightly) of a claim's.
+
+    Raises:
+        SpecError: no such recipe, or no such option.
+    """
+    spec: SweepSpec = choose(RECIPES, name).load()(**options_of(RECIPES, name, options))
+    return spec

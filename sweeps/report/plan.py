@@ -187,13 +187,15 @@ def _trials(spec: SweepSpec, stage: Stage, numbers: list[int], draw: random.Rand
 
 def _stage(spec: SweepSpec, stage: Stage, size: int) -> StagePlan:
     stages, search = spec.stages, spec.search
-    arms = {"search": None, "screen": len(stages.arms), "refine": len(stages.arms), "confirm": stages.kept}[stage]
-    if stage == "refine" and search.design == "screen+refine":
-        arms = stages.kept
+    arms = {"search": None, "screen": len(stages.arms), "refine": stages.kept, "confirm": stages.kept}[stage]
     blocks = {"screen": search.blocks, "confirm": search.confirm}.get(stage)
     meaning = STAGES[stage]
     if stage == "search":
         meaning = f"the sampler {search.sampler.kind} picks every point"
+    if stage == "refine" and stages.table:
+        tried = f"each of {len(stages.table)} combinations of the nuisance values once"
+        more = " and then TPE" if len(stages.table) < (search.trials or 0) else ""
+        meaning = f"{tried}{more} inside each arm, to find the best of each"
     if stage in ("refine", "confirm") and search.design == "screen+refine":
         meaning += f" ({stages.kept - 1} best of the screen, and the baseline)"
     return StagePlan(stage=stage, trials=size, arms=arms, blocks=blocks, meaning=meaning)

@@ -78,7 +78,8 @@ class Books:
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
         """Trial `number` is about to start."""
         seed = seed_of("block", trial.seed, trial.block)
-        label = trial_label(trial, picks)
+        # what a block or a refinement picks is no part of an arm's name
+        label = trial_label(trial, [name for name in picks if name not in self.spec.search.nuisance])
         slot = self.spec.stages.slot(number)
         self.lab.add_block(self.sweep_id, trial.block, seed, self.spec.stages.nuisance(slot))
         started = self.lab.start_trial(

@@ -123,6 +123,8 @@ class AskTell(Searcher):  # type: ignore[misc]
         study.sampler = sampler_for(self.spec.search, number) if known is None else optuna.samplers.RandomSampler(0)
         if known is not None or slot.stage in ("screen", "confirm"):
             study.enqueue_trial(named_by_key(space, known or fixed))
+        elif tried := stages.tried(slot):
+            study.enqueue_trial(named_by_key(space, {**fixed, **tried}))
         live = study.ask()
         self._picks[number] = suggest(live, space, fixed if slot.stage == "refine" else None)
         self._live[number] = name, live

@@ -11,15 +11,16 @@ from rnnlab.errors import SpecError
 from rnnlab.spec import Spec
 from sweeps.search import PRUNERS, SAMPLERS
 
-Design = Literal["screen", "refine", "screen+refine"]
+Design = Literal["screen", "refine", "refine+confirm", "screen+refine"]
 """`screen`: every arm in every block, to compare them. `refine`: TPE over the nuisance values inside each arm, to get
-the best of each. `screen+refine`: the screen's winners refined, then confirmed on fresh seeds."""
+the best of each. `refine+confirm`: then every arm at its best values on fresh seeds, to compare them each at its own.
+`screen+refine`: the screen's winners refined, then confirmed on fresh seeds."""
 
 OF_A_DESIGN = {
-    "nuisance": ("screen", "refine", "screen+refine"),
-    "size": ("screen", "refine", "screen+refine"),
+    "nuisance": ("screen", "refine", "refine+confirm", "screen+refine"),
+    "size": ("screen", "refine", "refine+confirm", "screen+refine"),
     "winners": ("screen+refine",),
-    "confirm": ("screen+refine",),
+    "confirm": ("refine+confirm", "screen+refine"),
 }
 """Keys that have an effect in some designs only."""
 
@@ -39,7 +40,8 @@ class SearchSpec(Spec):
     """Draws of seeds and nuisance values, each shared by all arms: what is paired. For random and tpe every trial is
     a block."""
     nuisance: list[str] = []
-    """Dimensions that every block draws anew and all its arms share; `refine` searches over them."""
+    """Dimensions that every block draws anew and all its arms share; `refine` searches over them, and where all have
+    listed choices tries each combination once before TPE goes on."""
     baseline: dict[str, Any] = {}
     """Levels that the others are compared with, by dimension; the first choice where none is named."""
     size: int = Field(200, ge=2, le=1000)
@@ -47,7 +49,7 @@ class SearchSpec(Spec):
     winners: int = Field(3, ge=1, le=50)
     """Best arms of the screen that are refined and confirmed, beside the baseline."""
     confirm: int = Field(10, ge=2, le=10_000)
-    """Fresh blocks on which the winners are confirmed."""
+    """Fresh blocks on which the winners are confirmed; of `refine+confirm`, every arm."""
 
     @model_validator(mode="after")
     def _sized(self) -> Self:
@@ -82,8 +84,8 @@ class SearchSpec(Spec):
                 raise SpecError(f"the design {design} requires `trials`, how many to run in each arm; add it")
             if not self.nuisance:
                 raise SpecError(f"the design {design} searches over `nuisance`; name at least one dimension, as [lr]")
-        if design == "refine" and self.blocks != 1:
-            raise SpecError("`blocks` has no effect with the design refine; leave it out")
+        if design in ("refine", "refine+confirm") and self.blocks != 1:
+            raise SpecError(f"`blocks` has no effect with the design {design}; leave it out")
         if self.pruner.kind != "none":
             raise SpecError(
                 f"a design compares arms on the same budget, but the pruner {self.pruner.kind} ends the bad ones "

@@ -6,10 +6,12 @@
 | grid | `screen`: the whole table in every block, in its order |
 | screen | `screen`: every arm in every block, in an order drawn for each block |
 | refine | `refine`: TPE over the nuisance values inside each arm, the arms in turn |
+| refine+confirm | `refine`, then `confirm`: every arm at its best values on fresh blocks |
 | screen+refine | `screen`, then `refine` of the winners and the baseline, then `confirm` on fresh blocks |
 
 A stage begins when the one before has ended. What was picked by looking at scores (`search` by tpe, and `refine`) is
-adaptive: it finds good configurations and supports no claim about which level is better.
+adaptive: it finds good configurations and supports no claim about which level is better. Nuisance values that all have
+listed choices are a table, which a refinement tries through before TPE goes on: four rates, four trials, none twice.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Literal
 
 from rnnlab.training.seeding import seed_of
@@ -92,18 +95,37 @@ class Stages:
         search, arms = self.search, len(self.arms)
         if not self.designed:
             return {"search": search.trials or 0}
-        if search.design == "refine":
-            return {"refine": arms * (search.trials or 0)}
-        sizes: dict[Stage, int] = {"screen": arms * search.blocks}
-        if search.design == "screen+refine":
-            kept = self.kept
-            sizes |= {"refine": kept * (search.trials or 0), "confirm": kept * search.confirm}
+        sizes: dict[Stage, int] = {}
+        if search.design in (None, "screen", "screen+refine"):
+            sizes["screen"] = arms * search.blocks
+        if search.design in ("refine", "refine+confirm", "screen+refine"):
+            sizes["refine"] = self.kept * (search.trials or 0)
+        if search.design in ("refine+confirm", "screen+refine"):
+            sizes["confirm"] = self.kept * search.confirm
         return sizes
 
     @property
     def kept(self) -> int:
-        """Arms of screen+refine that are refined and confirmed: the winners and the baseline."""
+        """Arms that are refined and confirmed: all, or of screen+refine the winners and the baseline."""
+        if self.search.design != "screen+refine":
+            return len(self.arms)
         return min(self.search.winners + 1, len(self.arms))
+
+    @cached_property
+    def table(self) -> list[Picks]:
+        """Every combination of the nuisance values where all have listed choices and an arm has trials for each."""
+        ours = [d for d in self.space.dimensions if d.name in self.search.nuisance]
+        if not ours or any(not d.choices or d.when for d in ours):
+            return []
+        rows = [
+            dict(zip((d.name for d in ours), values, strict=True)) for values in product(*(d.choices for d in ours))
+        ]
+        return rows if len(rows) <= (self.search.trials or 0) else []
+
+    def tried(self, slot: Slot) -> Picks:
+        """The nuisance values that a trial of `refine` runs at; {}: TPE picks them."""
+        turn = slot.block - (self.search.blocks if "screen" in self.sizes else 0)
+        return self.table[turn] if slot.stage == "refine" and turn < len(self.table) else {}
 
     @property
     def total(self) -> int:
@@ -168,7 +190,7 @@ class Stages:
 
     def refined(self, told: Sequence[Told]) -> list[Picks]:
         """Arms that are refined: all, or the baseline and the winners of the screen, best first."""
-        if self.search.design == "refine":
+        if self.search.design != "screen+refine":
             return self.arms
         screened = [one for one in told if one.score is not None and self.stage_of(one.number) == "screen"]
         means = {place: _mean(arm, screened) for place, arm in enumerate(self.arms)}
@@ -199,7 +221,7 @@ class Stages:
         """Trials of one block of a stage."""
         if stage == "search":
             return 1
-        return len(self.arms) if stage == "screen" or self.search.design == "refine" else self.kept
+        return len(self.arms) if stage == "screen" else self.kept
 
     def _order(self, block: int) -> list[int]:
         """The order in which a block runs its arms, so that time of day and worker favour none."""

@@ -223,3 +223,32 @@ def test_keys_of_a_design_are_refused_without_one() -> None:
                 "search": {"sampler": "random", "trials": 3, "nuisance": ["lr"]},
             },
         )  # fmt: skip
+
+
+RATES: dict[str, Any] = {"cell": ["rnn", "lstm", "gru"], "lr": [1e-3, 1e-2], "clip": ["none", {"norm": 1.0}]}
+
+
+def test_refine_and_confirm_runs_every_arm_on_fresh_blocks_at_the_best_of_a_table() -> None:
+    spec = design(RATES, design="refine+confirm", nuisance=["lr", "clip"], trials=4, confirm=3)
+    stages = spec.stages
+    assert stages.sizes == {"refine": 12, "confirm": 9}
+    slots = [stages.slot(number) for number in range(spec.trials)]
+    assert {slot.block for slot in slots if slot.stage == "refine"} == {0, 1, 2, 3}
+    assert {slot.block for slot in slots if slot.stage == "confirm"} == {4, 5, 6}
+    tried = [(slot.place, *stages.tried(slot).values()) for slot in slots if slot.stage == "refine"]
+    assert len(set(tried)) == 12  # every arm at every combination, once
+    assert not any(stages.tried(slot) for slot in slots if slot.stage == "confirm")
+    # the best of arm p is the p-th combination
+    told = [
+        Told(slot.number, {**stages.arms[slot.place], **stages.tried(slot)}, float(slot.block != slot.place))
+        for slot in slots
+        if slot.stage == "refine" and slot.place is not None
+    ]
+    assert stages.confirmed(told) == [{**arm, **stages.table[place]} for place, arm in enumerate(stages.arms)]
+
+
+def test_tpe_goes_on_after_a_table_and_a_table_that_is_too_long_is_left_to_it() -> None:
+    more = design(RATES, design="refine", nuisance=["lr", "clip"], trials=6).stages
+    assert [bool(more.tried(more.slot(number))) for number in range(18)] == [True] * 12 + [False] * 6
+    assert design(RATES, design="refine", nuisance=["lr", "clip"], trials=3).stages.table == []
+    assert design(design="refine", trials=4).stages.table == []  # lr is a range
