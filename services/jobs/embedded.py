@@ -61,13 +61,15 @@ def ray_here(home: Home, workers: int | None) -> Iterator[str]:
 def mlflow_here(home: Home) -> Iterator[str]:
     """An MLflow server on this home's store, under the path /mlflow; its address.
 
+    What it notes as an artifact's place is a path of this home, not of the server: the home is read without it too.
+
     Raises:
         PlaceError: it does not start.
     """
     port = free_port()
     words = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", home.mlflow_uri, "--serve-artifacts",
-        "--artifacts-destination", home.artifacts.as_uri(), "--host", "127.0.0.1", "--port", str(port),
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", home.mlflow_uri,
+        "--default-artifact-root", home.artifacts.as_uri(), "--host", "127.0.0.1", "--port", str(port),
         "--workers", "1", "--static-prefix", "/mlflow",
     ]  # fmt: skip
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
