@@ -35,6 +35,8 @@ SIGMAS: dict[str, Callable[[Choice, int, int], tuple[float, float, float]]] = {
     "default": lambda init, inputs, hidden: (1 / 3, 1 / (3 * hidden), 2 / (3 * hidden)),
     "glorot": lambda init, inputs, hidden: (1.0, 2 / (inputs + hidden), 0.0),
     "orthogonal": lambda init, inputs, hidden: (init.options["gain"] ** 2, 2 / (inputs + hidden), 0.0),
+    "he": lambda init, inputs, hidden: (2.0, 2 / inputs, 0.0),
+    "normal": lambda init, inputs, hidden: (hidden * init.options["std"] ** 2, init.options["std"] ** 2, 0.0),
 }
 """Init -> sigma_w^2 = H Var W_hh, Var W_ih, and the variance of both biases summed. The identity is not random."""
 

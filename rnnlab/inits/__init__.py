@@ -37,6 +37,13 @@ INITS = Table(
             "He 2015",
             cells=PLAIN,
         ),
+        "normal": Line(
+            "rnnlab.inits.normal:normal",
+            "W_hh and W_ih ~ N(0, std²), biases 0; spectral radius near std √H",
+            "Pascanu 2013",
+            {"std": (float, Field(0.1, gt=0, le=10, description="standard deviation of every weight"))},
+            cells=PLAIN,
+        ),
         "np_rnn": Line(
             "rnnlab.inits.np_rnn:np_rnn",
             "W_hh = (A + I) / lambda_max, A = R^T R / H: positive definite, largest eigenvalue 1 (with relu)",

@@ -72,7 +72,7 @@ class TestInit:
         assert torch.equal(seen["readout.weight"], plain["readout.weight"])
         assert torch.equal(seen["readout.bias"], plain["readout.bias"])
         # those that draw W_ih from N(0, 1) are compared with he, the others with default
-        normal = init in ("he", "identity", "np_rnn", "sparse", "critical")
+        normal = init in ("he", "identity", "normal", "np_rnn", "sparse", "critical")
         like = named(spec_of(cell, "he"), [11]) if normal else plain
         for which in {"glorot": ("ih", "hh"), "critical": ("ih", "hh")}.get(init, ("ih",)):
             ratio = seen[f"weight_{which}_l0"] / like[f"weight_{which}_l0"]

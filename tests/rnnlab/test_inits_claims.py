@@ -79,6 +79,22 @@ class TestHe:
         assert factor({**spec, "init": "glorot"}, noise(60)) == pytest.approx(0.5**0.5, abs=0.05)
 
 
+class TestNormal:
+    def test_both_matrices_have_the_deviation_and_the_same_law(self) -> None:
+        layer = drawn("normal", draws_of(256, 64), std=0.3)
+        for part in (layer.w_hh_GH, layer.w_ih_GI):
+            assert stats.kstest((part / 0.3).flatten().numpy(), "norm").pvalue > LEAST
+
+    def test_pascanus_two_starts_vanish_as_their_analysis_says(self) -> None:
+        # inputs near 0 leave tanh at slope 1 and the sigmoid at slope 1/4; E‖W^k v‖² = (std² H)^k while k is small,
+        # later the largest eigenvalue of the roughest net rules
+        quiet, early = 1e-3 * noise(20), (0, 8)
+        basic = factor({"hidden": 50, "init": {"normal": 0.1}}, quiet, lags=early)
+        assert basic == pytest.approx(0.1 * 50**0.5, rel=0.05)
+        sigmoid = factor({"hidden": 50, "activation": "sigmoid", "init": {"normal": 0.01}}, quiet, lags=early)
+        assert sigmoid == pytest.approx(0.01 * 50**0.5 / 4, rel=0.05)
+
+
 class TestNpRNN:
     @pytest.mark.parametrize("size", [1, 4, 64])
     def test_positive_definite_with_a_largest_eigenvalue_of_one(self, size: int) -> None:

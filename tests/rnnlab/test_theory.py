@@ -82,7 +82,7 @@ def test_the_slope_of_sin_has_a_closed_form() -> None:
     assert found.chi1 == pytest.approx(1.44 * (1 + math.exp(-2 * found.q)) / 2, rel=1e-9)
 
 
-@pytest.mark.parametrize("written", ["default", "glorot", "orthogonal", {"orthogonal": 0.9}])
+@pytest.mark.parametrize("written", ["default", "glorot", "orthogonal", {"orthogonal": 0.9}, "he", {"normal": 0.2}])
 def test_variances_are_those_that_initialisers_draw(written: Any) -> None:
     init, inputs, hidden = parse_choice(INITS, written), 3, 400
     drawn = choose(INITS, init.kind).load()(Draws(1, 0, ("h",), inputs, hidden), **init.options)
