@@ -154,7 +154,7 @@ def test_away_at_the_start_and_hanging_in_the_middle(server: Server, undisturbed
         if driver.poll() is None:
             kill(driver)
     assert waiting_in(sweep_folder(server)) == 0
-    assert_as_undisturbed(server.home, undisturbed)
+    assert_as_undisturbed(server.home, undisturbed, mlflow=server.url)
 
 
 def test_away_at_the_end_and_sent_later(server: Server, undisturbed: Ran) -> None:
@@ -183,7 +183,7 @@ def test_away_at_the_end_and_sent_later(server: Server, undisturbed: Ran) -> Non
     assert sent.code == 0, sent.err
     assert "MLflow has all of night" in sent.out
     assert "nothing of night waits" in asked(server, "record", "night").out
-    assert_as_undisturbed(server.home, undisturbed)
+    assert_as_undisturbed(server.home, undisturbed, mlflow=server.url)
     with Lab.open(Home(server.home).lab_url) as lab:
         assert all(trial.mlflow_run_id for trial in lab.trials("night"))
 
@@ -221,6 +221,6 @@ def test_the_recorder_is_killed_again_and_again(server: Server, undisturbed: Ran
     finally:
         if driver.poll() is None:
             kill(driver)
-    assert_as_undisturbed(server.home, undisturbed)
+    assert_as_undisturbed(server.home, undisturbed, mlflow=server.url)
     runs = sorted(path.parent.name for path in sweep_folder(server).glob("trials/*/heatmap.png"))
     assert runs == [f"{trial:04}" for trial in range(6)]
