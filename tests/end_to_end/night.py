@@ -77,9 +77,7 @@ def assert_clean(home: Path, sweep: str = "night", database: str | None = None, 
     assert [finding.as_dict() for finding in found.findings] == []
 
 
-def assert_as_undisturbed(
-    home: Path, undisturbed: Ran, database: str | None = None, mlflow: str | None = None
-) -> None:
+def assert_as_undisturbed(home: Path, undisturbed: Ran, database: str | None = None, mlflow: str | None = None) -> None:
     """The numbers, reports and points of the sweep that nothing happened to; the stores agree; nothing is left."""
     assert undisturbed.code == 0, undisturbed.err
     assert results(home, database) == results(undisturbed.home)

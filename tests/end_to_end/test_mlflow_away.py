@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import Ran
-from night import assert_as_undisturbed, kill, until, written
+from night import assert_as_undisturbed, assert_clean, kill, until, written
 
 from sweeps.home import Home
 from sweeps.recording.lag import lag_of, waiting_in
@@ -200,6 +200,10 @@ def test_ctrl_c_ends_the_wait(server: Server) -> None:
     with Lab.open(Home(server.home).lab_url) as lab:
         assert lab.sweep("night").status == "finished"
     assert waiting_in(sweep_folder(server)) > 10
+    server.start()
+    sent = asked(server, "record", "night")
+    assert sent.code == 0, sent.err
+    assert_clean(server.home, mlflow=server.url)
 
 
 def recorder_of(driver: subprocess.Popen[bytes]) -> psutil.Process:
