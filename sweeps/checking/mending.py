@@ -31,7 +31,7 @@ from sweeps.checking.in_mlflow import heard_score, run_of
 from sweeps.checking.sides import LabSide, Sides, answering, read_files
 from sweeps.home import CHECKPOINT_FILE, Home, trial_folder
 from sweeps.recording import names
-from sweeps.recording.actor import RecorderProcess, RecorderStatus
+from sweeps.recording.actor import RecorderProcess, RecorderStatus, writer_arguments
 from sweeps.recording.arrays import LOG10, Arrays, load_curves
 from sweeps.recording.messages import Message, UpdateCurves
 from sweeps.report.summary import write_summary
@@ -68,7 +68,7 @@ def mend_sweep(
     codes = {finding.code for finding in checked.findings if finding.mend is not None}
     if not codes and sweep.status != "running":
         return checked
-    lab.take_lease(sweep.id, socket.gethostname(), os.getpid())
+    lab.take_lease(sweep.id, socket.gethostname(), os.getpid(), to_mend=True)
     status: SweepStatus = "stopped" if codes & {"sweep-lost", "trials-missing"} else sweep.status
     message, ended_at = sweep.message, sweep.ended_at
     if sweep.lost:
@@ -172,7 +172,7 @@ class _Mending:
         trial = lab.trials[number]
         books = Books(self.sweep_id, lab.spec, self.lab, None, NoWatcher(), self.folder)
         slot, spec = lab.spec.stages.slot(number), lab.spec_of(number)
-        yield books._begun(slot, trial.started_at, trial.label, trial.params, spec)
+        yield books.begun(slot, trial.started_at, trial.label, trial.params, spec)
         if not (self.folder / "open" / f"{number:04}").exists():
             kept = list(kept_curves(self.folder, number))
             yield from kept
@@ -250,14 +250,7 @@ class _Mending:
 
     def _recorder(self) -> RecorderProcess:
         spec = SweepSpec.model_validate(self.lab.sweep(self.sweep_id).spec)
-        arguments = {
-            "tracking_uri": self.home.mlflow_uri,
-            "sweep_id": self.sweep_id,
-            "description": spec.description,
-            "artifact_folder": self.home.artifact_folder(self.sweep_id),
-            "spec_yaml": spec.to_yaml(),
-        }
-        return RecorderProcess(str(self.folder), arguments)
+        return RecorderProcess(str(self.folder), writer_arguments(self.home, self.sweep_id, spec))
 
     def _record(self, messages: Iterable[Message]) -> RecorderStatus:
         """Write what waits in the spool, and these."""

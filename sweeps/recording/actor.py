@@ -371,11 +371,19 @@ def writer_arguments(home: Home, sweep_id: str, spec: SweepSpec) -> dict[str, An
     }
 
 
-def start(sweep_id: str, folder: Path, **writer: Any) -> Any:
-    """Start the recorder of a sweep on the driver's node, taking no CPU from trials; its handle."""
+def start(folder: Path, writer: Mapping[str, Any]) -> Any:
+    """Start the recorder of a sweep on the driver's node, taking no CPU from trials; its handle.
+
+    Args:
+        folder: the sweep's. writer: as `writer_arguments` makes them.
+
+    Raises:
+        PlaceError: `rnnlab sweep record` records it at this moment.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    sweep_id = writer["sweep_id"]
     try:
         FileLock(folder / RECORDING_LOCK, timeout=0).acquire().lock.release()
     except Timeout:
@@ -385,5 +393,5 @@ def start(sweep_id: str, folder: Path, **writer: Any) -> Any:
         ray.remote(RecorderProcess)
         # one that dies is started again on its spool, and what it had not acknowledged is sent to it again
         .options(name=actor_name(sweep_id), num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
-        .remote(str(folder), {"sweep_id": sweep_id, **writer})
+        .remote(str(folder), dict(writer))
     )

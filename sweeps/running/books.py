@@ -94,7 +94,7 @@ class Books:
         ).started_at
         self.progress.begin(TrialProgress(number, label, trial.budget.updates))
         # on the recorder's disk before the trial starts: a worker's messages may overtake the driver's
-        tell(self.recorder, self._begun(slot, started, label, picks, trial))
+        tell(self.recorder, self.begun(slot, started, label, picks, trial))
         self.watcher.changed(self.progress)
 
     def report(self, number: int, result: dict[str, Any]) -> None:
@@ -183,7 +183,8 @@ class Books:
             with contextlib.suppress(OSError):  # it holds weights or curves
                 home.rmdir()
 
-    def _begun(self, slot: Slot, started: datetime, label: str, picks: Picks, trial: TrialSpec) -> TrialBegun:
+    def begun(self, slot: Slot, started: datetime, label: str, picks: Picks, trial: TrialSpec) -> TrialBegun:
+        """What the recorder is told of a trial's beginning; `started`: of its first attempt, in UTC."""
         seeds = [replicate_seed(trial.seed, trial.block, r) for r in range(trial.replicates)]
         task_key = trial.task.model_dump_json()
         if task_key not in self._lags:

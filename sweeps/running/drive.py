@@ -81,14 +81,7 @@ class Drive:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / STOP_FILE).unlink(missing_ok=True)
         _write(folder / "sweep.yaml", self.spec.to_yaml())
-        recorder = self.recording(
-            self.sweep_id,
-            folder,
-            tracking_uri=self.home.mlflow_uri,
-            description=self.spec.description,
-            artifact_folder=self.home.artifact_folder(self.sweep_id),
-            spec_yaml=self.spec.to_yaml(),
-        )
+        recorder = self.recording(folder, actor.writer_arguments(self.home, self.sweep_id, self.spec))
         books = Books(self.sweep_id, self.spec, self.lab, recorder, watcher, folder)
         self.lab.patience = Patience(self.home.patience, partial(_say_away, books))
         books.take_over(self.lab.trials(self.sweep_id))

@@ -22,6 +22,9 @@ LOOK_EVERY = 1.0
 LOST_AFTER = 10.0
 """Seconds without its head after which a cluster is lost; Ray ends the driver without a word after 60."""
 
+STARTS_WITHIN = 30
+"""Seconds that Ray gives its own daemons to come up; it takes no other number."""
+
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files for each trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours stops gently
@@ -63,6 +66,7 @@ def ray_cluster(address: str | None, workers: int | None, resources: ResourcesSp
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
+    from ray.exceptions import RayError
 
     # trials at a time are what a person counts; more processors for each than there are is refused below
     here = workers * resources.cpus if workers and resources.cpus <= (os.cpu_count() or 1) else None
@@ -79,10 +83,12 @@ def ray_cluster(address: str | None, workers: int | None, resources: ResourcesSp
                 logging_level=logging.ERROR,
                 configure_logging=True,
             )
-        except ConnectionError as error:
-            raise PlaceError(
-                f"no Ray cluster answers at {address!r} ({error}); start one, or leave --address out"
-            ) from None
+        except (ConnectionError, TimeoutError, RuntimeError, RayError) as error:
+            raise _no_ray(address, error) from error
+        except Exception as error:
+            if type(error) is not Exception:  # what Ray raises where its daemons do not come up in time
+                raise
+            raise _no_ray(address, error) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
@@ -92,6 +98,18 @@ def ray_cluster(address: str | None, workers: int | None, resources: ResourcesSp
         yield min(workers or slots, slots)
     finally:
         ray.shutdown()
+
+
+def _no_ray(address: str | None, error: Exception) -> PlaceError:
+    """What to do where Ray did not start, or could not be joined."""
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if address is not None:
+        return PlaceError(f"no Ray cluster answers at {address!r} ({said}); start one, or leave --address out")
+    return PlaceError(
+        f"Ray must come up on this machine, which it has {STARTS_WITHIN} s for, but: {said} Nothing has begun: run the "
+        "same command again once the machine does less, or start Ray by itself (`ray start --head`) and name it with "
+        "--address HOST:PORT"
+    )
 
 
 @contextlib.contextmanager

@@ -190,6 +190,8 @@ def _refuse_name(lab: Lab, spec: SweepSpec, home: Home) -> None:
         if sweep.name == spec.name:
             same = "the same spec" if sweep.spec_hash == spec.content_hash else "another spec"
             ways = f"write another `name:`, or see it with `rnnlab sweep show {sweep.id}`"
+            if sweep.status == "queued":  # its driver was killed before it began, or a service will start it
+                ways = f"begin it with `rnnlab sweep resume {sweep.id}` where no service will, or write another `name:`"
             if sweep.status in ("stopped", "failed"):
                 ways = f"go on with it by `rnnlab sweep resume {sweep.id}`, or write another `name:`"
             raise PlaceError(

@@ -119,18 +119,21 @@ class Lab(Queries):
         )
 
     @patient
-    def take_lease(self, id: str, host: str, pid: int) -> SweepRecord:
+    def take_lease(self, id: str, host: str, pid: int, *, to_mend: bool = False) -> SweepRecord:
         """Makes this process the sweep's driver and sets it running. `host` is `socket.gethostname()`.
 
-        A stop requested before the sweep first ran stands; one that an earlier driver got is over.
+        A stop requested before the sweep first ran stands; one that an earlier driver got is over. A sweep that has
+        finished is taken only `to_mend` it.
 
         Raises:
-            PlaceError: another driver holds the lease and is alive.
+            PlaceError: another driver holds the lease and is alive, or the sweep has finished.
         """
         with self._writes() as session:
             row = sweep_row(session, id, lock=True)
             now = clock(session)
             _refuse_other_driver(row, (host, pid), session)
+            if row.status == "finished" and not to_mend:
+                raise PlaceError(f"sweep {id!r} has finished; `rnnlab sweep show {id}` shows it")
             again = row.status == "running" and (row.driver_host, row.driver_pid) == (host, pid)
             if row.status != "queued" and not again:
                 row.stop_requested = False

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,11 @@ class NothingRecorded:
     finish = status
 
 
-def forgetting(sweep_id: str, folder: Path, **_: Any) -> Any:
+def forgetting(folder: Path, writer: Mapping[str, Any]) -> Any:
     """Starts a recorder that forgets."""
     import ray
 
-    return ray.remote(NothingRecorded).options(name=actor.actor_name(sweep_id), num_cpus=0).remote()
+    return ray.remote(NothingRecorded).options(name=actor.actor_name(writer["sweep_id"]), num_cpus=0).remote()
 
 
 @dataclass(frozen=True)

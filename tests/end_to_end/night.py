@@ -18,6 +18,7 @@ import pytest
 from commands import Ran
 from mlflow.tracking import MlflowClient
 
+from sweeps.checking.check import check_sweep
 from sweeps.home import CHECKPOINT_FILE, Home
 from sweeps.store import Lab
 
@@ -68,7 +69,16 @@ def points(home: Path) -> dict[str, dict[str, Counter[tuple[int, float]]]]:
     return found
 
 
-def assert_as_undisturbed(home: Path, undisturbed: Ran, database: str | None = None) -> None:
+def assert_clean(home: Path, sweep: str = "night", database: str | None = None, mlflow: str | None = None) -> None:
+    """`rnnlab sweep check --everything` finds nothing; `database`, `mlflow`: of stores that are not in the home."""
+    place = Home(home, database, mlflow)
+    with Lab.open(place.lab_url) as lab:
+        found = check_sweep(lab, place, sweep, everything=True)
+    assert [finding.as_dict() for finding in found.findings] == []
+
+
+def assert_as_undisturbed(home: Path, undisturbed: Ran, database: str | None = None, mlflow: str | None = None) -> None:
+    """The numbers, reports and points of the sweep that nothing happened to; the stores agree; nothing is left."""
     assert undisturbed.code == 0, undisturbed.err
     assert results(home, database) == results(undisturbed.home)
     assert reports(home, database) == reports(undisturbed.home)
@@ -80,6 +90,7 @@ def assert_as_undisturbed(home: Path, undisturbed: Ran, database: str | None = N
         assert {trial.state for trial in lab.trials("night")} == {"complete"}
         assert lab.sweep("night").status == "finished"
     assert not list(home.glob(f"sweeps/night/trials/*/{CHECKPOINT_FILE}"))
+    assert_clean(home, database=database, mlflow=mlflow)
 
 
 def begin(home: Path, *words: str, workers: int | None = 2) -> subprocess.Popen[bytes]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from commands import Ran, rnnlab
-from night import begin, kill, until
+from night import assert_clean, begin, kill, until
 
 from sweeps.home import Home
 from sweeps.store import Lab
@@ -121,6 +121,7 @@ def assert_recorded(home: Path, all_of_it: bool) -> None:
         )
         assert not store.execute("select * from params where lower(value) in ('nan', 'inf', '-inf')").fetchall()
         assert not store.execute("select * from runs where status = 'RUNNING'").fetchall()
+    assert_clean(home)
 
 
 def bad_numbers(path: Path) -> Iterator[tuple[str, str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import rnnlab
-from night import begin, kill, until, workers_of, written
+from night import assert_clean, begin, kill, until, workers_of, written
 
 from sweeps.home import Home
 from sweeps.store import Lab, TrialRecord
@@ -56,6 +56,7 @@ def test_a_worker_that_is_killed_too_often_fails_its_trial_alone(tmp_path: Path,
     assert {trial.state for trial in others} == {"complete"}
     with Lab.open(Home(home).lab_url) as lab:
         assert (lab.sweep("night").status, lab.sweep("night").message) == ("finished", "1 of 6 trials failed")
+    assert_clean(home)
 
 
 def test_a_trial_that_asks_for_too_much_memory_fails_alone(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_a_trial_that_asks_for_too_much_memory_fails_alone(tmp_path: Path) -> No
     ) or ("allocate memory" in error)
     with Lab.open(Home(home).lab_url) as lab:
         assert lab.sweep("greedy").message == "1 of 3 trials failed"
+    assert_clean(home, "greedy")
 
 
 @pytest.mark.slow
@@ -93,6 +95,7 @@ def test_ray_kills_a_worker_of_a_node_without_memory(tmp_path: Path, monkeypatch
     assert {trial.state for trial in trials} == {"failed"}
     causes = {trial.cause for trial in trials}
     assert causes == {"ran out of memory: Ray's memory monitor killed its worker, since its node had none left, twice"}
+    assert_clean(home)
 
 
 @pytest.mark.parametrize(

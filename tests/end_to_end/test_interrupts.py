@@ -19,7 +19,7 @@ import psutil
 import pytest
 from commands import Ran, rnnlab
 from mlflow.tracking import MlflowClient
-from night import assert_as_undisturbed, begin, until, written
+from night import assert_as_undisturbed, assert_clean, begin, until, written
 
 from sweeps.home import Home
 from sweeps.store import Lab
@@ -106,6 +106,7 @@ def assert_stopped(home: Path, how: Stop) -> None:
     assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
     assert next(run for run in runs if run.data.tags["trial"] == "all").info.status == "KILLED"
     assert told <= {int(run.data.tags["trial"]) for run in runs if "score" in run.data.metrics}
+    assert_clean(home)
 
 
 def resumed(home: Path) -> Ran:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import Ran
-from night import assert_as_undisturbed, kill, until, written
+from night import assert_as_undisturbed, assert_clean, kill, until, written
 
 from sweeps.home import Home
 from sweeps.recording.lag import lag_of, waiting_in
@@ -154,7 +154,7 @@ def test_away_at_the_start_and_hanging_in_the_middle(server: Server, undisturbed
         if driver.poll() is None:
             kill(driver)
     assert waiting_in(sweep_folder(server)) == 0
-    assert_as_undisturbed(server.home, undisturbed)
+    assert_as_undisturbed(server.home, undisturbed, mlflow=server.url)
 
 
 def test_away_at_the_end_and_sent_later(server: Server, undisturbed: Ran) -> None:
@@ -183,7 +183,7 @@ def test_away_at_the_end_and_sent_later(server: Server, undisturbed: Ran) -> Non
     assert sent.code == 0, sent.err
     assert "MLflow has all of night" in sent.out
     assert "nothing of night waits" in asked(server, "record", "night").out
-    assert_as_undisturbed(server.home, undisturbed)
+    assert_as_undisturbed(server.home, undisturbed, mlflow=server.url)
     with Lab.open(Home(server.home).lab_url) as lab:
         assert all(trial.mlflow_run_id for trial in lab.trials("night"))
 
@@ -200,6 +200,10 @@ def test_ctrl_c_ends_the_wait(server: Server) -> None:
     with Lab.open(Home(server.home).lab_url) as lab:
         assert lab.sweep("night").status == "finished"
     assert waiting_in(sweep_folder(server)) > 10
+    server.start()
+    sent = asked(server, "record", "night")
+    assert sent.code == 0, sent.err
+    assert_clean(server.home, mlflow=server.url)
 
 
 def recorder_of(driver: subprocess.Popen[bytes]) -> psutil.Process:
@@ -221,6 +225,6 @@ def test_the_recorder_is_killed_again_and_again(server: Server, undisturbed: Ran
     finally:
         if driver.poll() is None:
             kill(driver)
-    assert_as_undisturbed(server.home, undisturbed)
+    assert_as_undisturbed(server.home, undisturbed, mlflow=server.url)
     runs = sorted(path.parent.name for path in sweep_folder(server).glob("trials/*/heatmap.png"))
     assert runs == [f"{trial:04}" for trial in range(6)]

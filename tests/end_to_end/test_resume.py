@@ -18,6 +18,7 @@ from commands import Ran, rnnlab
 from night import assert_as_undisturbed, begin, kill, until, workers_of, written
 
 from sweeps.home import Home
+from sweeps.spec import SweepSpec
 from sweeps.store import Lab
 
 
@@ -74,6 +75,19 @@ def test_stopped_from_elsewhere_and_refused_while_it_runs(tmp_path: Path, undist
     ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home)
     assert ran.code == 0, ran.err
     assert len(json.loads(ran.out)) == 6
+    assert_as_undisturbed(home, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_one_that_was_made_and_never_begun(tmp_path: Path, undisturbed: Ran) -> None:
+    """As a driver leaves it that is killed before it has its lease."""
+    home, spec = tmp_path / "home", SweepSpec.from_file(Path(written(tmp_path)))
+    Home(home).make()
+    with Lab.open(Home(home).lab_url) as lab:
+        lab.create_sweep(spec.name, spec.model_dump(mode="json", exclude_defaults=True), spec.content_hash)
+    ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home, timeout=900)
+    assert ran.code == 0, ran.err
     assert_as_undisturbed(home, undisturbed)
 
 

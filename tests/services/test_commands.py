@@ -20,7 +20,10 @@ from sweeps.store import Lab
 RUNNER = CliRunner()
 
 
-SWEEP = ("run", "list", "show", "plan", "report", "compare", "export", "predict", "resume", "stop")
+SWEEP = (
+    "run", "list", "show", "plan", "report", "compare", "export", "predict", "resume", "stop", "check", "record",
+    "launch", "watch",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [[], ["recipes"], ["probe"], ["ui"], ["sweep"], *(["sweep", name] for name in SWEEP)])

@@ -220,6 +220,19 @@ def test_of_two_resumes_in_one_instant_one_wins(home: Path) -> None:
             one.communicate()
 
 
+def test_one_whose_driver_was_killed_before_it_began_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    (tmp_path / "night.yaml").write_text(SPEC)
+    spec = SweepSpec.from_file(tmp_path / "night.yaml")
+    place = Home(tmp_path / "home")
+    place.make()
+    with Lab.open(place.lab_url) as lab:
+        lab.create_sweep(spec.name, spec.model_dump(mode="json", exclude_defaults=True), spec.content_hash)
+    with pytest.raises(PlaceError) as told:
+        run_sweep(spec, place, again=False)
+    for part in ("night, queued, the same spec", "begin it with `rnnlab sweep resume night`", "`name:`"):
+        assert part in str(told.value)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_resume_commands_at_once(home: Path) -> None:

@@ -72,6 +72,16 @@ def test_a_driver_takes_the_lease_runs_and_ends(lab: Lab, id: str) -> None:
     )
 
 
+def test_what_has_finished_is_taken_to_mend_it_alone(lab: Lab, id: str) -> None:
+    lab.take_lease(id, HERE, os.getpid())
+    lab.end_sweep(id, "finished")
+    ended = lab.sweep(id)
+    with pytest.raises(PlaceError, match=f"has finished; `rnnlab sweep show {id}` shows it"):
+        lab.take_lease(id, HERE, os.getpid())
+    assert lab.sweep(id) == ended
+    assert lab.take_lease(id, HERE, os.getpid(), to_mend=True).status == "running"
+
+
 def test_a_live_driver_is_not_disturbed(lab: Lab, other: Lab, id: str) -> None:
     lab.take_lease(id, HERE, os.getpid())
     with pytest.raises(PlaceError, match=f"is being run by pid {os.getpid()} on {HERE}.*sweep stop first"):

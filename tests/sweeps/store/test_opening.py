@@ -65,6 +65,26 @@ def test_every_migration_can_be_undone(lab: Lab) -> None:
         command.upgrade(config_on(connection), "head")
 
 
+def test_one_step_back_and_forth_keeps_what_is_there(lab: Lab) -> None:
+    """With rows that point at a sweep, also where SQLite would copy its table and drop the old one."""
+    from alembic import command
+
+    id = lab.create_sweep("there", {"name": "there"}, "abc").id
+    lab.add_block(id, 0, 1, {})
+    lab.start_trial(id, 0, block=0, config_hash="a", label="rnn", params={}, spec={})
+    lab.report(id, 0, 10, 0.5)
+    lab.event(id, "started", "1 trial")
+    for revision in ("0003", "0002", "0001"):
+        with lab.engine.execution_options(**WRITES).begin() as connection:
+            command.downgrade(config_on(connection), revision)
+    with lab.engine.execution_options(**WRITES).begin() as connection:
+        command.upgrade(config_on(connection), "head")
+    assert lab.sweep(id).name == "there"
+    assert [trial.label for trial in lab.trials(id)] == ["rnn"]
+    assert [(report.update, report.score) for report in lab.reports(id)] == [(10, 0.5)]
+    assert [event.kind for event in lab.events(id)] == ["started"]
+
+
 def test_what_an_older_rnnlab_wrote_is_kept(url: str) -> None:
     from alembic import command
 

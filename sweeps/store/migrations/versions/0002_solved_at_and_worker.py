@@ -19,7 +19,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Takes it back."""
-    with op.batch_alter_table("trials") as trials:
-        trials.drop_column("worker")
-    with op.batch_alter_table("replicates") as replicates:
-        replicates.drop_column("solved_at")
+    # not in a batch, which would make SQLite copy a table that others point at
+    op.drop_column("trials", "worker")
+    op.drop_column("replicates", "solved_at")

@@ -39,6 +39,6 @@ def downgrade() -> None:
     """Takes it back."""
     op.drop_table("tokens")
     op.drop_index("ix_sweeps_idempotency_key", "sweeps")
-    with op.batch_alter_table("sweeps") as sweeps:
-        for name in ("attempts", "job_id", "workers", "idempotency_key", "launched_by"):
-            sweeps.drop_column(name)
+    # not in a batch, which would make SQLite copy a table that others point at
+    for name in ("attempts", "job_id", "workers", "idempotency_key", "launched_by"):
+        op.drop_column("sweeps", name)
