@@ -17,12 +17,51 @@ M = TypeVar("M", bound=BaseModel)
 
 WIDTH = 110
 """Columns of written YAML."""
+MOST_DEEP = 40
+"""Levels of a spec."""
+MOST_DIGITS = 400
+"""Characters of a number: YAML's `1:30:30` and Python's whole numbers take quadratic time."""
+MOST_SHOWN = 200
+"""Characters of a wrong value that an error repeats."""
+MOST_TOLD = 20
+"""Mistakes that one error tells."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number and a key written twice is an error (YAML 1.1 says neither)."""
+    """YAML in which 1e-3 is a number and a key written twice is an error (YAML 1.1 says neither).
+
+    Args:
+        text: to read. most: values that it may write; a value behind an alias counts once.
+    """
+
+    def __init__(self, text: str, most: int | None) -> None:
+        super().__init__(text)
+        self.most, self.made, self.deep = most, 0, 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.made, self.deep = self.made + 1, self.deep + 1
+        if self.deep > MOST_DEEP:
+            raise SpecError(f"a spec is nested at most {MOST_DEEP} deep, but this one is deeper")
+        if self.most is not None and self.made > self.most:
+            raise SpecError(f"a spec has at most {self.most:,} values, but this one has more")
+        node = super().compose_node(parent, index)
+        self.deep -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            if node.tag in NUMBERS and len(node.value) > MOST_DIGITS:
+                raise ValueError(f"longer than {MOST_DIGITS} characters")
+            return super().construct_object(node, deep)
+        except SpecError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # what YAML's own parts raise
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(None, None, f"no {kind}: {error}", node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "no map", node.start_mark)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -33,6 +72,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$|^[-+]?(\d+\.\d*|\.\d+)$|^[-+]?\.(inf|Inf)$|^\.nan$"),
@@ -40,8 +81,11 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load_yaml(text: str, source: str = "the spec") -> dict[str, Any]:
+def load_yaml(text: str, source: str = "the spec", most: int | None = None) -> dict[str, Any]:
     """A mapping from YAML or JSON text.
+
+    Args:
+        text: to read. source: what an error calls it. most: values that it may have, if somebody else wrote it.
 
     Raises:
         SpecError: not YAML, or not a mapping.
@@ -49,7 +93,8 @@ def load_yaml(text: str, source: str = "the spec") -> dict[str, Any]:
     if text.lstrip().startswith("{"):  # JSON may be indented with tabs, YAML may not
         text = re.sub(r"^[ \t]+", lambda blank: " " * len(blank[0]), text, flags=re.MULTILINE)
     try:
-        data = yaml.load(text, _Loader)
+        loader = _Loader(text, most)
+        data = loader.get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -128,9 +173,14 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
             lines.append(f"{where}: {item['ctx']['error']}" if where else str(item["ctx"]["error"]))
         else:
             message = item["msg"].replace("Input should", "it should")
-            lines.append(f"{where}: got {item['input']!r}, but {message}")
-    start = f"{source}: " if source else ""
-    return SpecError(start + "; ".join(dict.fromkeys(lines)))
+            lines.append(f"{where}: got {_cut(repr(item['input']))}, but {message}")
+    start, told = f"{source}: " if source else "", list(dict.fromkeys(lines))
+    more = [f"and {len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+    return SpecError(start + "; ".join([*told[:MOST_TOLD], *more]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ..."
 
 
 def validated(model: type[M], data: Any, source: str = "") -> M:

@@ -63,7 +63,7 @@ def spec_of(launch: Launch, settings: ServiceSettings, caller: Caller) -> SweepS
     if launch.recipe is not None:
         spec = recipe(launch.recipe)
     else:
-        data = launch.spec if launch.spec is not None else load_yaml(launch.yaml or "")
+        data = launch.spec if launch.spec is not None else load_yaml(launch.yaml or "", most=MOST_NODES)
         _small(data)
         _own_data(data, settings)
         _known_code(data, settings)

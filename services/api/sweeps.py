@@ -9,11 +9,12 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from rnnlab.errors import SpecError
 from services.api.errors import RESPONSES, Refused
 from services.api.launching import asked, checked, spec_of
 from services.api.models import Checked, EventSeen, Launch, Page, SweepSeen, Wanted
@@ -200,32 +201,42 @@ def events(
     return Page(items=[event_seen(event) for event in part], total=len(found), offset=span.offset, limit=span.limit)
 
 
+def known(service: Here, caller: Viewer, id: str) -> str:
+    """The id of a sweep that there is: once a stream has begun, no status can tell of one that is not."""
+    return service.queue.sweep(id).id
+
+
 @router.get("/{id}/stream", response_class=EventSourceResponse)
 async def stream(
     service: Here,
     caller: Viewer,
-    id: str,
+    id: Annotated[str, Depends(known)],
     last_event_id: Annotated[str | None, Header(max_length=30)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Its events and, as `sweep`, its state whenever that changes; ends when the sweep has ended.
 
-    Goes on after `Last-Event-ID` where a browser connects again.
+    Goes on after `Last-Event-ID` where a browser connects again; ends, too, when the sweep is deleted.
     """
     pages = Paging(service.queue.engine)
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
     before: SweepSeen | None = None
     while True:
-        news = await run_in_threadpool(pages.events_after, id, after)
+        try:
+            news = await run_in_threadpool(pages.events_after, id, after)
+            now = await run_in_threadpool(sweep_seen, service, id)
+        except SpecError:
+            return
         for event in news:
             after = event.id
             seen = event_seen(event)
             yield ServerSentEvent(data=seen.model_dump(mode="json"), event="event", id=str(event.id))
-        now = await run_in_threadpool(sweep_seen, service, id)
         if before is None or _told(now) != _told(before):
             before = now
             yield ServerSentEvent(data=now.model_dump(mode="json"), event="sweep")
-        if now.status in ("finished", "failed", "stopped") and not now.lost and not news:
-            return
+        if now.status in ("finished", "failed", "stopped") and not now.lost:
+            if not news:
+                return
+            continue  # its last events may have come between the two looks
         await asyncio.sleep(LOOK_EVERY)
 
 

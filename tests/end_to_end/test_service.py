@@ -88,6 +88,11 @@ def until(ready: Callable[[], bool], seconds: float = 240) -> None:
     pytest.fail("it did not get there")
 
 
+def trains(client: Client, id: str) -> bool:
+    """Whether a sweep is in the middle of its first trials."""
+    return client.sweep(id).status == "running" and any(trial.updates for trial in client.trials(id).items)
+
+
 def assert_clean(home: Path, id: str) -> None:
     checked = rnnlab("sweep", "check", id, home=home)
     assert checked.code == 0, checked.out + checked.err
@@ -129,7 +134,7 @@ def test_a_service_that_is_killed_finds_its_sweeps_again(tmp_path: Path) -> None
     with serving(home, port) as service, Client(f"http://127.0.0.1:{port}") as client:
         for _ in range(2):
             client.launch(LONG)
-        until(lambda: client.sweep("long").status == "running" and client.trials("long").items[0].updates > 0)
+        until(lambda: trains(client, "long"))
         assert client.sweep("long-2").status == "queued"
         family = psutil.Process(service.pid).children(recursive=True)
         service.kill()
@@ -159,7 +164,7 @@ def test_a_job_that_is_killed_is_resumed_by_another(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     with serving(home, port), Client(f"http://127.0.0.1:{port}") as client:
         client.launch(LONG)
-        until(lambda: client.sweep("long").status == "running" and client.trials("long").items[0].updates > 0)
+        until(lambda: trains(client, "long"))
         with Lab.open(Home(home).lab_url) as lab:
             pid = lab.sweep("long").driver_pid
         assert pid is not None

@@ -223,6 +223,7 @@ def test_events_and_the_stream_end_with_the_sweep(client: TestClient, queue: Que
     assert json.loads(lines[-1].removeprefix("data: "))["status"] == "finished"
     with client.stream("GET", f"/api/sweeps/{id}/stream", headers={"Last-Event-ID": "1"}) as answer:
         assert sum(line == "event: event" for line in answer.iter_lines()) == 1
+    assert client.get("/api/sweeps/tinny/stream").status_code == 404
 
 
 def test_tables_recipes_version_metrics_health(client: TestClient, engine: NoJobs) -> None:

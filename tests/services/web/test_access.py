@@ -14,7 +14,7 @@ from test_pages import CHARTED, DRAWN, swept
 from services.web.rendering import HERE
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from labs import Lab
     from playwright.sync_api import Browser
 
 TEXT = (

@@ -13,7 +13,7 @@ from services.web.rendering import POLICY, WITH_CHARTS
 from sweeps.store.tokens import Tokens
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from labs import Lab
     from playwright.sync_api import Browser, Page
 
 WIDTHS = {"laptop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 800}}

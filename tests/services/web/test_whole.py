@@ -83,7 +83,9 @@ def test_a_sweep_from_the_form_to_its_run_in_mlflow(browser: Browser, serving: s
         mlflow = opened(context, serving + run)
         mlflow.page.set_default_timeout(LONG)
         mlflow.page.get_by_text("final_score", exact=True).first.wait_for()
-        assert [one for one in mlflow.complaints if re.match(r"\d{3} ", one)] == []
+        failed = [one for one in mlflow.complaints if re.match(r"\d{3} ", one)]
+        # MLflow's pages ask for this in order to learn whether MLflow has users of its own: 404 says no
+        assert [one for one in failed if not re.fullmatch(r"404 .*/mlflow/users/current", one)] == []
         mlflow.page.close()
 
         page.goto(f"{serving}/launch")
