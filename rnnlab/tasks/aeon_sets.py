@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,11 +90,9 @@ def _series(name: str, part: str) -> tuple[list[Any], list[str]]:
     except ImportError:
         raise DataError(
             "task 'aeon' requires the package aeon, which is not installed here; it holds numpy and pandas back, so "
-            "make a virtual environment of its own and there "
-            "`pip install --constraint constraints-datasets.txt 'rnnlab[datasets]'`"
+            "make an environment of its own in a checkout of rnnlab: `python3 -m venv .venv-datasets`, then "
+            "`.venv-datasets/bin/pip install --constraint constraints-datasets.txt --editable '.[datasets]'`"
         ) from None
-    from pathlib import Path
-
     problem = name.removesuffix("_eq")
     file = Path(aeon.datasets.__file__).parent / "data" / problem / f"{name}_{part}.ts"
     if not file.is_file():
