@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rnnlab.choices import Line, Table
 
-_delayed = {
+_DELAYED = {
     "length": (int, Field(100, ge=3, le=100_000, description="T, timesteps; more than 2 d")),
     "delay": (int, Field(20, ge=1, le=50_000, description="d, steps")),
 }
@@ -73,13 +73,13 @@ TASKS = Table(
             "rnnlab.tasks.delayed_copy:DelayedCopy",
             "the random bit of d steps ago; binary loss at every step from 2 d on",
             "Engelken 2023",
-            _delayed,
+            _DELAYED,
         ),
         "delayed_xor": Line(
             "rnnlab.tasks.delayed_xor:DelayedXor",
             "whether the random bits of d and of 2 d steps ago differ; binary loss at every step from 2 d on",
             "Engelken 2023",
-            _delayed,
+            _DELAYED,
         ),
         "parity": Line(
             "rnnlab.tasks.parity:Parity",

@@ -133,7 +133,7 @@ def test_no_way_round_the_folders(client: TestClient, open_service: Service, tmp
     for spec in (
         SPEC.replace(task, f'{{kind: characters, path: "{outside}"}}'),
         SPEC.replace(task, f'{{kind: characters, options: {{path: "{outside}"}}}}'),
-        SPEC.replace(task, "{kind: characters}").replace("space:", f'space:\n  task.path: ["{outside}"]'),
+        SPEC.replace(task, "{kind: characters}").replace("space: {", f'space: {{task.path: ["{outside}"], '),
     ):
         assert "outside" in spec
         answer = client.post("/api/sweeps/check", content=spec, headers=YAML)
