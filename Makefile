@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# aeon holds numpy and pandas back
+DATASETS := .venv-datasets
 
 # whichever there is; a docker-compose 1.29 will do
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 RECIPE ?= first
 WORKERS ?= 2
 
-.PHONY: help install sweep test check bench format clean cluster cluster-down test-cluster
+.PHONY: help install sweep test check bench format clean cluster cluster-down test-cluster test-datasets
 
 help:
 	@echo "make sweep    run the recipe 'first' here and print its findings"
@@ -18,6 +20,7 @@ help:
 	@echo "make bench    ratios against torch and the usual way"
 	@echo "make cluster  bring up docker-compose.yml and run RECIPE=first on WORKERS=2; make cluster-down stops it"
 	@echo "make test-cluster  the cluster while its parts are killed one after the other; needs a Docker engine"
+	@echo "make test-datasets  the task aeon, in an environment of its own ($(DATASETS))"
 	@echo "make install  make .venv and install with constraints.txt"
 
 install: $(INSTALLED)
@@ -61,5 +64,14 @@ cluster-down:
 test-cluster: install
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
+$(DATASETS)/.installed: pyproject.toml constraints-datasets.txt
+	$(PYTHON) -m venv $(DATASETS)
+	$(DATASETS)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-datasets.txt \
+	  --editable '.[datasets,dev]'
+	touch $@
+
+test-datasets: $(DATASETS)/.installed
+	$(DATASETS)/bin/python -m pytest -m datasets tests
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DATASETS) .pytest_cache .mypy_cache .ruff_cache

@@ -74,6 +74,8 @@ class Task(ABC):
     natural_loss: LossSpec
     """Where the loss sits by the task's definition."""
     success: Success
+    tolerance: float | None = None
+    """For mse: a step counts as right where every output is nearer to its target than this; None: nothing counts."""
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
@@ -88,7 +90,8 @@ class Task(ABC):
 
     @abstractmethod
     def baseline_by_timestep(self, split: Split) -> Tensor:
-        """Loss at each timestep (T,) of the best guess that does not look at the sequence."""
+        """Loss at each timestep (T,) of the best guess that does not look at the sequence; of a forecast also of
+        repeating the value just read, where that is nearer."""
 
     @cached_property
     def validation(self) -> Batch:
@@ -128,6 +131,16 @@ class Task(ABC):
         return sorted({t % self.length for t in at})
 
     @property
+    def where(self) -> str:
+        """Where the loss sits, in words: `every`, `last`, `40 to 99`, or `0, 5, 9`."""
+        if isinstance(self.loss.at, str):
+            return self.loss.at
+        first, last = self.positions[0], self.positions[-1]
+        if last - first + 1 == len(self.positions) > 2:
+            return f"{first} to {last}"
+        return ", ".join(map(str, self.positions))
+
+    @property
     def accuracy_positions(self) -> list[int]:
         """Timesteps that accuracy is counted over; those with a loss unless a task says otherwise."""
         return self.positions
@@ -146,7 +159,7 @@ class Task(ABC):
         trivial = float(self.combine(self.baseline_by_timestep(split).double()))
         if trivial <= 0:
             raise SpecError(
-                f"task.loss.at must name a timestep with something to predict, but at {self.loss.at} a "
+                f"task.loss.at must name a timestep with something to predict, but at {self.where} a "
                 f"trivial guess is always right on the {split} split of task {self.spec.kind!r}; "
                 f"name a later one, such as -1"
             )
@@ -170,10 +183,17 @@ def loss_by_timestep(objective: Objective, out_TNO: Tensor, y_TN: Tensor) -> Ten
     return functional.cross_entropy(logits, y_TN.expand(shape).reshape(-1), reduction="none").view(shape)
 
 
-def correct_by_timestep(objective: Objective, out_TNO: Tensor, y_TN: Tensor) -> Tensor | None:
-    """Whether each timestep's class is right, (T, ..., N) of 0.0 and 1.0; None for mse."""
+def correct_by_timestep(
+    objective: Objective, out_TNO: Tensor, y_TN: Tensor, tolerance: float | None = None
+) -> Tensor | None:
+    """Whether each timestep's class is right, (T, ..., N) of 0.0 and 1.0.
+
+    For mse: whether every output is nearer to its target than `tolerance`; None without one.
+    """
     if objective == "mse":
-        return None
+        if tolerance is None:
+            return None
+        return ((out_TNO - _beside(y_TN, out_TNO.ndim)).abs() < tolerance).all(-1).float()
     guess = (out_TNO.squeeze(-1) > 0).to(y_TN.dtype) if objective == "binary" else out_TNO.argmax(-1)
     return (guess == _beside(y_TN, guess.ndim)).float()
 

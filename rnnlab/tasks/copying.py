@@ -43,14 +43,26 @@ class Copying(GeneratedTask):
 
     def generate(self, generator: torch.Generator, count: int) -> Batch:
         symbols = torch.randint(0, SYMBOLS, (RECALL, count), generator=generator)
-        x_TN = torch.full((self.length, count), BLANK)
-        x_TN[:RECALL] = symbols
-        x_TN[self.length - RECALL - 1] = DELIMITER
-        y_TN = torch.full((self.length, count), BLANK)
-        y_TN[-RECALL:] = symbols
-        return Batch(one_hot(x_TN, self.inputs), y_TN)
+        return recalled(symbols, self.length, SYMBOLS)
 
     def baseline_by_timestep(self, split: Split) -> Tensor:
         loss_T = torch.zeros(self.length, dtype=torch.float64)
         loss_T[-RECALL:] = math.log(SYMBOLS)
         return loss_T
+
+
+def recalled(symbols_RN: Tensor, length: int, kinds: int) -> Batch:
+    """Symbols of `kinds` come first, then blanks with a delimiter one step before the recall, then the recall.
+
+    Args:
+        symbols_RN: what comes first and is wanted again at the last R steps, 0 to kinds - 1.
+        length: timesteps in all. Inputs are one-hot of kinds + 2 (blank, delimiter), targets of kinds + 1 (blank).
+    """
+    recall, count = symbols_RN.shape
+    blank, delimiter = kinds, kinds + 1
+    x_TN = torch.full((length, count), blank)
+    x_TN[:recall] = symbols_RN
+    x_TN[length - recall - 1] = delimiter
+    y_TN = torch.full((length, count), blank)
+    y_TN[-recall:] = symbols_RN
+    return Batch(one_hot(x_TN, kinds + 2), y_TN)

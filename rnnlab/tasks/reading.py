@@ -76,20 +76,25 @@ def read_columns(path: str, numbers: Sequence[str], labels: Sequence[str]) -> Co
     return Columns(source, arrays, label_of, places, unit)
 
 
-def _reader(source: Path) -> tuple[str, Callable[[Path], Rows]]:
-    """What the file counts in and how it is read, once it is known to be a file of a known kind."""
+def must_be_file(source: Path, kind: str, content: str) -> None:
+    """Raise DataError unless a file that holds anything lies there; `kind` and `content` are for the message."""
     if source.is_dir():
-        raise DataError(f"{source} is a directory; give the path of one .csv or .parquet file")
+        raise DataError(f"{source} is a directory; give the path of one {kind} file")
     if not source.is_file():
         beside = [file.name for file in source.parent.iterdir()] if source.parent.is_dir() else []
         raise DataError(f"no file at {source.absolute()}{nearest(source.name, beside)}; correct `path`")
+    if source.stat().st_size == 0:
+        raise DataError(f"{source} is empty; it must hold {content}")
+
+
+def _reader(source: Path) -> tuple[str, Callable[[Path], Rows]]:
+    """What the file counts in and how it is read, once it is known to be a file of a known kind."""
+    must_be_file(source, " or ".join(READERS), "a header and rows")
     suffix = source.suffix.lower()
     if suffix not in READERS:
         raise DataError(
             f"{source} must end in {' or '.join(READERS)}, but ends in {source.suffix!r}; save it as one of these"
         )
-    if source.stat().st_size == 0:
-        raise DataError(f"{source} is empty; it must hold a header and rows")
     return READERS[suffix]
 
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from rnnlab.tasks.base import Batch, Split, Task
 
 Part = Literal["training", "validation", "test"]
+PARTS: tuple[Part, ...] = ("training", "validation", "test")
+HELD_OUT = 1000
+"""Most windows in a held-out split: where there are more, this many, evenly spread, are kept."""
 
 
 class StoredTask(Task):
@@ -70,3 +73,10 @@ class WindowedTask(StoredTask):
     def make_split(self, split: Split) -> Batch:
         windows = self.windows_of(split)
         return windows.cut(windows.starts_N)
+
+
+def evenly(starts_N: Tensor) -> Tensor:
+    """At most HELD_OUT of them, evenly spread."""
+    if len(starts_N) <= HELD_OUT:
+        return starts_N
+    return starts_N[torch.linspace(0, len(starts_N) - 1, HELD_OUT).round().long()]

@@ -16,12 +16,8 @@ from rnnlab.errors import DataError, SpecError
 from rnnlab.spec import LossSpec, TaskSpec
 from rnnlab.tasks.base import Split, Success
 from rnnlab.tasks.reading import LARGEST, Columns, read_columns
-from rnnlab.tasks.stored import Part, WindowedTask, Windows
+from rnnlab.tasks.stored import PARTS, Part, WindowedTask, Windows, evenly
 from rnnlab.training.seeding import generator_for
-
-PARTS: tuple[Part, ...] = ("training", "validation", "test")
-HELD_OUT = 1000
-"""Most overlapping windows in a held-out split: where there are more, this many, evenly spread, are kept."""
 
 Span = tuple[int, int]
 """A stretch of rows of one group in one part: the first row, and the first after it."""
@@ -93,7 +89,7 @@ class TableTask(WindowedTask):
             part: torch.cat([torch.arange(start, stop - least + 1) for start, stop in spans[part]]) for part in PARTS
         }
         for part in PARTS[1:]:
-            self._starts[part] = self._starts[part] if whole else _evenly(self._starts[part])
+            self._starts[part] = self._starts[part] if whole else evenly(self._starts[part])
 
     def _forecast(self, columns: Columns, order_R: npt.NDArray[Any], training: npt.NDArray[Any]) -> Tensor:
         """The next row's target by row, (R, 1); no window reaches a span's last row, which has none."""
@@ -293,10 +289,3 @@ def _as_number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _evenly(starts_N: Tensor) -> Tensor:
-    """At most HELD_OUT of them, evenly spread."""
-    if len(starts_N) <= HELD_OUT:
-        return starts_N
-    return starts_N[torch.linspace(0, len(starts_N) - 1, HELD_OUT).round().long()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class TemporalOrder(GeneratedTask):
 
     inputs = 2 + DISTRACTORS
     outputs = 4
+    tenths: ClassVar[tuple[int, ...]] = (1, 5)
+    """Tenths of L in which the places lie."""
     objective = "cross_entropy"
     natural_loss = LossSpec(at="last")
     success = Success("accuracy", 0.99, "Pascanu 2013")
@@ -36,12 +39,13 @@ class TemporalOrder(GeneratedTask):
     def generate(self, generator: torch.Generator, count: int) -> Batch:
         tenth = self.length / 10
         x_TN = 2 + torch.randint(0, DISTRACTORS, (self.length, count), generator=generator)
-        symbols = torch.randint(0, 2, (2, count), generator=generator)
+        symbols = torch.randint(0, 2, (len(self.tenths), count), generator=generator)
         each = torch.arange(count)
-        for symbol_N, start in zip(symbols, (1, 5), strict=True):
+        for symbol_N, start in zip(symbols, self.tenths, strict=True):
             place = torch.randint(int(start * tenth), int((start + 1) * tenth), (count,), generator=generator)
             x_TN[place, each] = symbol_N
-        return Batch(one_hot(x_TN, self.inputs), repeated(2 * symbols[0] + symbols[1], self.length))
+        weights = 2 ** torch.arange(len(self.tenths)).flip(0)
+        return Batch(one_hot(x_TN, self.inputs), repeated((weights[:, None] * symbols).sum(0), self.length))
 
     def baseline_by_timestep(self, split: Split) -> Tensor:
-        return torch.full((self.length,), math.log(4), dtype=torch.float64)
+        return torch.full((self.length,), math.log(self.outputs), dtype=torch.float64)

@@ -103,7 +103,7 @@ def _finite(optimiser: Optimiser) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss and accuracy of every lane on one split, float64 (S,); accuracy None for mse."""
+    """Loss and accuracy of every lane on one split, float64 (S,); accuracy None for mse without a tolerance."""
 
     loss_S: Tensor
     accuracy_S: Tensor | None
@@ -118,7 +118,7 @@ def evaluate(network: Network, task: Task, batch: Batch) -> Evaluation:
         out = network(batch.x_TNI[:, None, part])
         y = batch.y_TN[:, None, part]
         losses.append(task.combine(loss_by_timestep(task.objective, out, y).double()))
-        right = correct_by_timestep(task.objective, out, y)
+        right = correct_by_timestep(task.objective, out, y, task.tolerance)
         if right is not None:
             rights.append(right[task.accuracy_positions].double().mean(0))
     accuracy_S = torch.cat(rights, 1).mean(1) if rights else None

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Path
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from rnnlab.choices import Table
 from rnnlab.errors import RnnlabError
 from services.api.errors import RESPONSES, Refused
 from services.api.models import Health, Page, TableLine, Version
 from services.api.security import Here, Viewer
 from services.api.service import Service
+from sweeps.alternatives import TABLES, table_of
 from sweeps.recipes import RECIPES
 from sweeps.recipes import recipe as recipe_of
 
@@ -25,32 +25,15 @@ PACKAGES = ("torch", "ray", "optuna", "mlflow", "sqlalchemy", "fastapi")
 STATUSES = ("queued", "running", "stopped", "failed", "finished")
 
 
-def tables() -> dict[str, Table]:
-    """Every table of alternatives that a spec chooses from."""
-    from rnnlab.activations import ACTIVATIONS
-    from rnnlab.cells import CELLS
-    from rnnlab.clipping import CLIPS
-    from rnnlab.inits import INITS
-    from rnnlab.probes import PROBES
-    from rnnlab.tasks import TASKS
-    from sweeps.search import PRUNERS, SAMPLERS
-
-    return {
-        "cells": CELLS, "activations": ACTIVATIONS, "inits": INITS, "clips": CLIPS, "tasks": TASKS,
-        "probes": PROBES, "samplers": SAMPLERS, "pruners": PRUNERS, "recipes": RECIPES,
-    }  # fmt: skip
-
-
 @router.get("/tables/{kind}", responses=RESPONSES)
 def table(caller: Viewer, kind: Annotated[str, Path(max_length=50)]) -> Page[TableLine]:
-    """What a spec may choose from: cells, activations, inits, clips, tasks, probes, samplers, pruners, recipes."""
-    known = tables()
-    if kind not in known:
-        raise Refused(404, f"there is no table {kind!r} (tables: {', '.join(known)})")
+    """What a spec may choose from: cells, activations, inits, clips, tasks and the others of `rnnlab list`."""
+    if kind not in TABLES:
+        raise Refused(404, f"there is no table {kind!r} (tables: {', '.join(TABLES)})")
     lines = [
         TableLine(name=name, summary=line.summary, source=line.source, options=list(line.options),
                   cells=None if line.cells is None else list(line.cells))
-        for name, line in known[kind].items()
+        for name, line in table_of(kind).items()
     ]  # fmt: skip
     return Page(items=lines, total=len(lines), offset=0, limit=len(lines))
 

@@ -109,10 +109,17 @@ def _values(data: Any, depth: int) -> Iterator[Any]:
 
 def _own_data(data: dict[str, Any], settings: ServiceSettings) -> None:
     """Data files lie in the operator's folders: a relative path is looked for there, links are followed first."""
+    space = data.get("space")
+    if isinstance(space, dict) and "task.path" in space:
+        raise SpecError("space: task.path cannot vary in a sweep of this service; launch a sweep for each file")
     task = data.get("task")
-    if not isinstance(task, dict) or "path" not in task:
+    if not isinstance(task, dict):
         return
-    path = task["path"]
+    if isinstance(task.get("options"), dict) and "path" in task["options"]:
+        raise SpecError("task.path: write `path` beside `kind`, not under `options`")
+    path = task.get("path")
+    if path is None:  # the task's own data, or none
+        return
     if not isinstance(path, str) or "\0" in path:
         raise SpecError(f"task.path must be the path of a file, but got {path!r}")
     folders = [Path(folder).resolve() for folder in settings.data_folders]

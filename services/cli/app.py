@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rnnlab.errors import RnnlabError
-from services.cli import probing, recipes, serving, sweep, tokens, ui
+from services.cli import listing, probing, recipes, serving, sweep, tokens, ui
 
 app = typer.Typer(
     help="Which mitigation keeps gradients alive through time in a recurrent network, and does it make the "
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("recipes")(recipes.recipes)
+app.command("list")(listing.list_tables)
 app.command("probe")(probing.probe)
 app.add_typer(sweep.app, name="sweep")
 app.command("ui")(ui.ui)

@@ -86,7 +86,7 @@ def keep(trainer: Trainer, trial: int, sweep_folder: Path) -> Path | None:
         "inputs": task.inputs,
         "outputs": task.outputs,
         "objective": task.objective,
-        "at": str(task.loss.at),
+        "at": task.where,
         "spec": trainer.spec.model_dump_json(),
     }
     path = trial_folder(sweep_folder, trial) / WEIGHTS_FILE

@@ -13,11 +13,15 @@ from rnnlab.errors import SpecError
 from rnnlab.spec import TaskSpec
 from rnnlab.tasks import TASKS
 from rnnlab.tasks.base import Task, correct_by_timestep, loss_by_timestep
-from rnnlab.tasks.stored import StoredTask, WindowedTask
+from rnnlab.tasks.stored import PARTS, StoredTask, WindowedTask
 from rnnlab.training.seeding import generator_for
 
 TABLE = {"inputs": ["level", "flow"], "lag": 3, "length": 5, "path": "FILE"}
 EXTRA: dict[str, list[dict[str, Any]]] = {
+    "memorisation": [{"values": 2}, {"values": 5}],
+    "parity": [{"length": 20}, {"length": 7}],
+    "lorenz": [{"observe": "x"}, {"observe": "xyz"}],
+    "aeon": [{"name": "BasicMotions"}, {"name": "PickupGestureWiimoteZ"}],
     "digits": [{"read": "pixels"}, {"read": "rows"}, {"read": "permuted"}],
     "table": [
         {**TABLE, "predict": "next", "target": "level"},
@@ -25,13 +29,17 @@ EXTRA: dict[str, list[dict[str, Any]]] = {
         {**TABLE, "predict": "sequence_class", "target": "kind", "group": "site", "split": "group"},
     ],
 }
-CASES = [(kind, options) for kind in TASKS for options in EXTRA.get(kind, [{}])]
+MARKS = {"aeon": [pytest.mark.datasets]}
+CASES = [
+    pytest.param((kind, options), marks=MARKS.get(kind, [])) for kind in TASKS for options in EXTRA.get(kind, [{}])
+]
 SPLITS = ("validation", "test")
 
 
 def case_name(case: tuple[str, dict[str, Any]]) -> str:
     kind, options = case
-    return "-".join([kind, *(str(options[name]) for name in ("read", "predict") if name in options)])
+    said = ("read", "predict", "values", "length", "observe", "name")
+    return "-".join([kind, *(str(options[name]) for name in said if name in options)])
 
 
 def write_table(path: Path) -> None:
@@ -49,11 +57,12 @@ class TestTask:
     @pytest.fixture(autouse=True)
     def make(self, case: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
         self.kind, self.options = case[0], dict(case[1])
+        if self.kind == "aeon":
+            pytest.importorskip("aeon", reason="the extra `datasets` is not installed")
         if "path" in self.options:
             self.options["path"] = str(tmp_path / "table.csv")
             write_table(tmp_path / "table.csv")
         self.task = self.new()
-        self.windowed = isinstance(self.task, WindowedTask)
 
     def new(self, **more: Any) -> Task:
         spec = TaskSpec.model_validate({"kind": self.kind, **self.options, **more})
@@ -111,16 +120,26 @@ class TestTask:
 
     def test_no_sequence_is_in_two_parts(self) -> None:
         task = self.task
+        if isinstance(task, WindowedTask):  # a text may say the same thing twice; rows are what may not be shared
+            return
         drawn = task.training if isinstance(task, StoredTask) else task.draw(generator_for("a"), 500)
-        parts = [part.x_TNI for part in (drawn, task.validation, task.test)]
-        # windows of two parts may not share a single row, other sequences not be the same as a whole
         seen = [
-            {x.numpy().tobytes() for x in (x_TNI.flatten(0, 1) if self.windowed else x_TNI.unbind(1))}
-            for x_TNI in parts
+            {x_TI.numpy().tobytes() for x_TI in part.x_TNI.unbind(1)} for part in (drawn, task.validation, task.test)
         ]
         assert not seen[0] & seen[1]
         assert not seen[0] & seen[2]
         assert not seen[1] & seen[2]
+
+    def test_windows_of_two_parts_share_no_row(self) -> None:
+        if not isinstance(self.task, WindowedTask):
+            return
+        parts = [self.task.windows_of(part) for part in PARTS]
+        assert all(part.x_RI is parts[0].x_RI for part in parts)
+        read = torch.zeros(len(parts), len(parts[0].x_RI), dtype=torch.bool)
+        for number, windows in enumerate(parts):
+            read[number, (windows.starts_N[:, None] + torch.arange(windows.length)).flatten()] = True
+        assert read.any(1).all()
+        assert read.sum(0).max() == 1
 
     def test_the_baseline_is_that_of_its_timesteps(self) -> None:
         for split in SPLITS:
@@ -152,13 +171,13 @@ class TestTask:
         # as many lanes as timesteps: a target that broadcast over the wrong axis would not raise
         out_TSNO = torch.randn(task.length, task.length, 7, task.outputs, generator=generator_for("d"))
         loss_TSN = loss_by_timestep(task.objective, out_TSNO, batch.y_TN)
-        right_TSN = correct_by_timestep(task.objective, out_TSNO, batch.y_TN)
+        right_TSN = correct_by_timestep(task.objective, out_TSNO, batch.y_TN, task.tolerance)
         assert loss_TSN.shape == (task.length, task.length, 7)
         for lane in range(min(3, task.length)):
             alone = loss_by_timestep(task.objective, out_TSNO[:, lane], batch.y_TN)
             torch.testing.assert_close(loss_TSN[:, lane], alone)
             if right_TSN is not None:
-                right = correct_by_timestep(task.objective, out_TSNO[:, lane], batch.y_TN)
+                right = correct_by_timestep(task.objective, out_TSNO[:, lane], batch.y_TN, task.tolerance)
                 assert right is not None
                 assert torch.equal(right_TSN[:, lane], right)
-        assert (right_TSN is None) == (task.objective == "mse")
+        assert (right_TSN is None) == (task.objective == "mse" and task.tolerance is None)

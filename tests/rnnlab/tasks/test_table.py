@@ -11,7 +11,8 @@ from sklearn.metrics import log_loss
 
 from rnnlab.errors import DataError, SpecError
 from rnnlab.spec import TaskSpec
-from rnnlab.tasks.table import HELD_OUT, TableTask
+from rnnlab.tasks.stored import HELD_OUT
+from rnnlab.tasks.table import TableTask
 
 NEXT = {"inputs": ["a", "b"], "target": "y", "lag": 1, "length": 3}
 STEP = {**NEXT, "predict": "step_class", "target": "side"}

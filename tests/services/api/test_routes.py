@@ -126,6 +126,26 @@ def test_data_files_lie_in_the_folders_of_the_operator(
         assert "task.path" in answer.json()["detail"], answer.json()["detail"]
 
 
+def test_no_way_round_the_folders(client: TestClient, open_service: Service, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("a secret " * 500)
+    task = "{kind: adding, length: 12}"
+    for spec in (
+        SPEC.replace(task, f'{{kind: characters, path: "{outside}"}}'),
+        SPEC.replace(task, f'{{kind: characters, options: {{path: "{outside}"}}}}'),
+        SPEC.replace(task, "{kind: characters}").replace("space: {", f'space: {{task.path: ["{outside}"], '),
+    ):
+        assert "outside" in spec
+        answer = client.post("/api/sweeps/check", content=spec, headers=YAML)
+        assert answer.status_code == 422
+        assert "task.path" in answer.json()["detail"], answer.json()["detail"]
+    (Path(open_service.settings.data_folders[0]) / "inside.txt").write_text("no secret " * 500)
+    for path in ("inside.txt", "null"):
+        spec = SPEC.replace(task, f"{{kind: characters, path: {path}}}")
+        answer = client.post("/api/sweeps/check", content=spec, headers=YAML)
+        assert answer.status_code == 200, answer.text
+
+
 def test_code_of_others_is_not_run(client: TestClient) -> None:
     spec = SPEC.replace("[rnn, gru]", "[rnn, 'os.path:join']")
     answer = client.post("/api/sweeps/check", content=spec, headers=YAML)
