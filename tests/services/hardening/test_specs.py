@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -22,7 +23,10 @@ from sweeps.recipes import RECIPES
 from sweeps.spec import SweepSpec
 
 REFUSED = (400, 404, 409, 413, 422)
-BASES = [choose(RECIPES, name).load()().model_dump(mode="json", exclude_defaults=True) for name in ("first", "clipping_by_depth")]
+BASES = [
+    choose(RECIPES, name).load()().model_dump(mode="json", exclude_defaults=True)
+    for name in ("first", "clipping_by_depth")
+]
 ODD: list[Any] = [
     None, True, -1, 0, 2**63, 10**400, -0.0, 1e-320, 1e308, math.nan, math.inf, "", " ", "\0", "\ud800", "name", "../x",
     "é" * 300, "x" * 5000, "1e400", "=", "<<", "~", [], {}, [[]], {"": {}}, {"kind": "none"}, {"low": 2, "high": 1},
@@ -124,10 +128,8 @@ def test_the_commands_reader_raises_its_own_errors_alone(tmp_path: Path, example
     def read(body: bytes) -> None:
         path = tmp_path / "spec.yaml"
         path.write_bytes(body)
-        try:
+        with contextlib.suppress(SpecError):  # any other error is the test's failure
             validated(SweepSpec, read_spec_file(path)).to_yaml()
-        except SpecError as error:
-            assert str(error)
 
     read()
 

@@ -46,9 +46,7 @@ class Lab:
         """One trial that ended, with its curves."""
         self.queue.add_block(id, number, number, {})
         params = {"cell": label.split()[0]}
-        self.queue.start_trial(
-            id, number, block=number, config_hash="abc", label=label, params=params, spec=TRIAL
-        )
+        self.queue.start_trial(id, number, block=number, config_hash="abc", label=label, params=params, spec=TRIAL)
         folder = self.home.sweep_folder(id) / "trials" / f"{number:04}"
         folder.mkdir(parents=True)
         np.savez_compressed(folder / "curves.npz", **curves(decades))  # type: ignore[arg-type]
