@@ -113,6 +113,20 @@ def test_the_same_numbers_on_two_nodes(cluster: Cluster, tmp_path: Path, undistu
     assert not list((home / "sweeps").glob(".nodes-*"))
 
 
+def test_half_a_gpu_for_each_trial(cluster: Cluster, tmp_path: Path, undisturbed: Ran) -> None:
+    """Of a node that says it has one: Ray counts it, and training leaves it idle."""
+    two = added(cluster, num_cpus=4, num_gpus=1)
+    home = tmp_path / "home"
+    words = ("run", written(tmp_path), "--address", cluster.address, "--gpus-per-trial", "0.5", "--json")
+    ran = rnnlab("sweep", *words, home=home, timeout=600)
+    assert ran.code == 0, ran.err
+    assert_as_undisturbed(home, undisturbed)
+    assert slots_told(home) == [2]
+    assert nodes_of(home) == {two.node_id[:8]}
+    with Lab.open(Home(home).lab_url) as lab:
+        assert "gpus_idle" in [event.kind for event in lab.events("night")]
+
+
 def test_a_node_joins_and_another_is_lost(cluster: Cluster, tmp_path: Path, undisturbed: Ran) -> None:
     home, one = tmp_path / "home", next(iter(cluster.worker_nodes))
     driver = begin(home, "run", written(tmp_path), "--address", cluster.address, workers=None)
