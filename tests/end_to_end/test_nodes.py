@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from commands import Ran, rnnlab
-from night import assert_as_undisturbed, begin, kill, until, written
+from night import assert_as_undisturbed, begin, kill, until, workers_of, written
 from ray.cluster_utils import Cluster
 
 from sweeps.home import Home
@@ -156,12 +157,15 @@ def test_nodes_that_do_not_see_what_they_need_are_refused(cluster: Cluster, tmp_
     home.mkdir()
     (other / "rnnlab-9.9.dist-info").mkdir(parents=True)
     (other / "rnnlab-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: rnnlab\nVersion: 9.9\n")
-    root = Path(__file__).parents[2]
+    bare = tmp_path / "bare"
+    (bare / "sweeps").mkdir(parents=True)
+    # what Python says where it is not installed: hiding the installed one would depend on where that lies
+    (bare / "sweeps" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'sweeps'\")\n")
     strangers = []
     try:
         strangers.append(joined(cluster, f"mount -t tmpfs none '{home}'"))
         strangers.append(joined(cluster, "true", PYTHONPATH=str(other)))
-        strangers.append(joined(cluster, f"mount -t tmpfs none '{root}' && cd /"))
+        strangers.append(joined(cluster, "cd /", PYTHONPATH=str(bare)))
         ran = rnnlab("sweep", "run", written(tmp_path), "--address", cluster.address, home=home, timeout=600)
     finally:
         for stranger in strangers:
@@ -186,8 +190,15 @@ def test_a_trial_on_a_node_that_joins_without_the_home_is_no_result(
     driver, stranger = begin(home, *words, workers=None), None
     try:
         until(home, lambda lab: any(report.trial >= 4 and report.update >= 10 for report in lab.reports("night")), 600)
+        # or the sweep would end before the node is there
+        waiting = workers_of(psutil.Process())
+        for worker in waiting:
+            worker.suspend()
         stranger = joined(cluster, f"mount -t tmpfs none '{home}'")
         cluster.remove_node(one, allow_graceful=False)
+        for worker in waiting:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
         assert driver.wait(timeout=900) == 130, (tmp_path / "driver.log").read_text()
     finally:
         if driver.poll() is None:
