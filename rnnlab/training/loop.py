@@ -25,7 +25,8 @@ from rnnlab.tasks import TASKS
 from rnnlab.tasks.base import Batch, Task
 from rnnlab.training import OPTIMISERS
 from rnnlab.training.explosion import ExplosionWatch
-from rnnlab.training.outcome import HIGHEST, Outcome, ReplicateResult, TrialResult, score_of
+from rnnlab.training.outcome import Outcome, ReplicateResult, TrialResult, score_of
+from rnnlab.training.scale import HIGHEST
 from rnnlab.training.seeding import generator_for, replicate_seed
 from rnnlab.training.signals import LossMemory, percents, signals_of
 from rnnlab.training.step import Evaluation, Step, evaluate, update

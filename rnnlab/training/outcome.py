@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnlab.training.scale import HIGHEST, LOWEST
 from rnnlab.verdict import most_frequent
-
-LOWEST, HIGHEST = -4.0, 2.0
-"""Range of a score; a diverged replicate has the highest."""
 
 
 class Outcome(StrEnum):

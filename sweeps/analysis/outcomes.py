@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rnnlab.training.outcome import HIGHEST, LOWEST
+from rnnlab.training.scale import HIGHEST, LOWEST
 from rnnlab.training.signals import CUT
 from sweeps.analysis.intervals import Array, Bounds
 from sweeps.analysis.results import SHARES

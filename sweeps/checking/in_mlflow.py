@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rnnlab.training.outcome import HIGHEST
+from rnnlab.training.scale import HIGHEST
 from sweeps.checking.expected import PARENT, STATUS, died, evaluated, finals_in, known_until, recorded, tags_of
 from sweeps.checking.findings import Finding
 from sweeps.checking.in_files import REPORT

@@ -42,6 +42,8 @@ RETRY_AFTER = 1.0
 """Seconds before a store that refused is tried again."""
 TRIES = 10
 """How often a message, or a part of the sweep's end, is tried on a store that answers and will not have it."""
+PATIENCE = 300.0
+"""Seconds for a recorder to take a message: one that died is started again in a few."""
 LONGEST_CAUSE = 500
 """Characters of an error that the parent's page shows."""
 ENVIRONMENT = {
@@ -314,16 +316,35 @@ def cause_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:LONGEST_CAUSE]
 
 
-def tell(recorder: Any, message: Message) -> None:
+def tell(recorder: Any, message: Message, patience: float = PATIENCE) -> None:
     """Send from the driver, and wait until it is on the recorder's disk.
 
     Ray sends what a dead recorder had not acknowledged again, in any order and now and then twice.
+
+    Raises:
+        PlaceError: it has not been taken within `patience` seconds.
+    """
+    sent = recorder.put.remote(message)
+    if sent is not None:  # a recorder that is no actor
+        taken([sent], patience)
+
+
+def taken(sent: Sequence[Any], patience: float = PATIENCE) -> None:
+    """Wait until messages that were sent are on the recorder's disk.
+
+    Raises:
+        PlaceError: they are not within `patience` seconds: a recorder that Ray kills as often as it starts it, as on
+            a node without memory, would be waited for without end.
     """
     import ray
 
-    sent = recorder.put.remote(message)
-    if sent is not None:  # a recorder that is no actor
-        ray.get(sent)
+    try:
+        ray.get(list(sent), timeout=patience)
+    except ray.exceptions.GetTimeoutError:
+        raise PlaceError(
+            f"the recorder has taken nothing for {patience:g} s; see whether the driver's node has memory and a disk "
+            "that answers"
+        ) from None
 
 
 class ActorRecorder:
@@ -345,10 +366,12 @@ class ActorRecorder:
         self._send(UpdateCurves(self.trial, update, tuple(curves)))
 
     def flush(self) -> None:
-        """Wait until all that was sent is on the recorder's disk."""
-        import ray
+        """Wait until all that was sent is on the recorder's disk.
 
-        ray.get(self._sent)
+        Raises:
+            PlaceError: it is not within `PATIENCE`.
+        """
+        taken(self._sent)
         self._sent.clear()
 
     def _send(self, message: Message) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from rnnlab.spec import ModelSpec, OptimSpec
-from rnnlab.training.outcome import HIGHEST
+from rnnlab.training.scale import HIGHEST
 from sweeps.recording.names import MITIGATIONS
 from sweeps.store import ReplicateRecord, TrialRecord
 from sweeps.store.queries import OF_THE_ROW, TrialLine

@@ -19,7 +19,7 @@ from rnnlab.training.outcome import Outcome
 from rnnlab.training.seeding import replicate_seed, seed_of
 from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.recording import names
-from sweeps.recording.actor import tell
+from sweeps.recording.actor import PATIENCE, tell
 from sweeps.recording.messages import TrialBegun, TrialOver
 from sweeps.recording.mlflow_writer import finals_of
 from sweeps.running.progress import SHOWN, SweepProgress, TrialProgress, Watcher, trial_label
@@ -64,6 +64,8 @@ class Books:
         """A stop was asked for: trials that end without having used their budget are interrupted."""
         self.closing = False
         """Training is over and the end is being recorded."""
+        self.patience = PATIENCE
+        """Seconds for the recorder to take a message."""
         self._lags: dict[str, int] = {}
 
     def take_over(self, trials: Sequence[TrialRecord]) -> None:
@@ -94,7 +96,7 @@ class Books:
         ).started_at
         self.progress.begin(TrialProgress(number, label, trial.budget.updates))
         # on the recorder's disk before the trial starts: a worker's messages may overtake the driver's
-        tell(self.recorder, self.begun(slot, started, label, picks, trial))
+        tell(self.recorder, self.begun(slot, started, label, picks, trial), self.patience)
         self.watcher.changed(self.progress)
 
     def report(self, number: int, result: dict[str, Any]) -> None:
@@ -176,7 +178,7 @@ class Books:
             tags,
             result or {},
         )
-        tell(self.recorder, over)
+        tell(self.recorder, over, self.patience)
         if row.outcome is not Outcome.INTERRUPTED:
             home = trial_folder(self.folder, row.number)
             (home / CHECKPOINT_FILE).unlink(missing_ok=True)

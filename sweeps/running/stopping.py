@@ -19,6 +19,8 @@ from sweeps.running.waiting import wait_for
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a driver to stop."""
+AGAIN = 1.0
+"""Seconds for a recorder that has not answered to answer once more."""
 LEAVING = 10.0
 """Seconds that MLflow gets for what waits, at a stop for want of a disk or a database."""
 
@@ -75,10 +77,13 @@ def leave(books: Books, folder: Path, cause: str) -> None:
     books.lab.patience.end()
     with contextlib.suppress(OSError):
         (folder / STOP_FILE).touch()
-    with contextlib.suppress(RnnlabError, OSError, ray.exceptions.RayError):
-        for row in books.progress.trials.values():
-            if row.outcome is Outcome.RUNNING:
+    books.patience = LEAVING
+    for row in books.progress.trials.values():
+        if row.outcome is Outcome.RUNNING:
+            try:
                 books.end(row.number, None, error=False)
+            except (RnnlabError, OSError, ray.exceptions.RayError):
+                books.patience = AGAIN  # nor will it take the others
     with contextlib.suppress(RnnlabError):
         books.lab.event(books.sweep_id, "stopped", cause)
         books.lab.end_sweep(books.sweep_id, "stopped", cause)

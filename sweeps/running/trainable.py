@@ -17,7 +17,8 @@ from rnnlab.errors import DataError
 from rnnlab.spec import TrialSpec
 from rnnlab.training.checkpoint import restore, save
 from rnnlab.training.loop import Trainer
-from rnnlab.training.outcome import HIGHEST, Outcome, TrialResult
+from rnnlab.training.outcome import Outcome, TrialResult
+from rnnlab.training.scale import HIGHEST
 from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, STOP_FILE, place_behind, trial_folder
 from sweeps.recording.actor import ActorRecorder, actor_name
 from sweeps.recording.weights import keep

@@ -12,7 +12,8 @@ import numpy as np
 
 from rnnlab.curve import Curve
 from rnnlab.spec import TrialSpec
-from rnnlab.training.outcome import HIGHEST, Outcome, ReplicateResult, TrialResult
+from rnnlab.training.outcome import Outcome, ReplicateResult, TrialResult
+from rnnlab.training.scale import HIGHEST
 from rnnlab.training.seeding import replicate_seed
 from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.running.trainable import TrialTrainable

@@ -126,8 +126,8 @@ def until(home: Path, ready: Callable[[Lab], bool], seconds: float = 120) -> Non
     pytest.fail("the sweep did not get there")
 
 
-def workers_of(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Processes that train, among those that a driver started."""
+def workers_of(driver: subprocess.Popen[bytes] | psutil.Process) -> list[psutil.Process]:
+    """Processes that train, among those that a process started: a driver, or whoever has made its cluster."""
     found = []
     for process in psutil.Process(driver.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it may have ended meanwhile

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from commands import rnnlab
 from night import assert_clean, begin, kill, until, workers_of, written
+from ray._common.utils import get_system_memory
+from ray._private.utils import get_used_memory
 
 from sweeps.home import Home
 from sweeps.store import Lab, TrialRecord
@@ -23,6 +25,11 @@ replicates: 2
 budget: {updates: 20, evaluations: 2}
 resources: {memory: 512MB}
 """
+
+
+FILLING = GREEDY.replace("3000", "6000").replace("resources: {memory: 512MB}\n", "")
+ROOM = 3 * 2**30
+"""Bytes above what is used now: an idle sweep takes 2 GB, its large trial 5 more."""
 
 
 def trials_of(home: Path, sweep: str = "night") -> list[TrialRecord]:
@@ -81,20 +88,52 @@ def test_a_trial_that_asks_for_too_much_memory_fails_alone(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_ray_kills_a_worker_of_a_node_without_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A threshold below what the machine uses anyway: Ray's memory monitor kills the worker each time."""
-    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+def test_ray_kills_the_worker_of_a_trial_that_fills_its_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A threshold that small trials stay below: Ray's memory monitor kills the large one, the last that began."""
+    share = (get_used_memory() + ROOM) / get_system_memory()
+    if share > 0.8:
+        pytest.skip("the machine has not the memory that this test fills")
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{share:.4f}")
     home = tmp_path / "home"
-    driver = begin(home, "run", written(tmp_path), "--max-failures", "1", workers=2)
+    (tmp_path / "greedy.yaml").write_text(FILLING)
+    driver = begin(home, "run", str(tmp_path / "greedy.yaml"), "--max-failures", "1", workers=1)
     try:
-        assert driver.wait(timeout=600) == 1
+        assert driver.wait(timeout=900) == 0, (tmp_path / "driver.log").read_text()
     finally:
         if driver.poll() is None:
             kill(driver)
-    trials = trials_of(home)
-    assert {trial.state for trial in trials} == {"failed"}
-    causes = {trial.cause for trial in trials}
-    assert causes == {"ran out of memory: Ray's memory monitor killed its worker, since its node had none left, twice"}
+    trials = trials_of(home, "greedy")
+    assert sorted(trial.state for trial in trials) == ["complete", "complete", "failed"]
+    failed = next(trial for trial in trials if trial.state == "failed")
+    assert failed.params["hidden"] == 6000
+    assert (
+        failed.cause == "ran out of memory: Ray's memory monitor killed its worker, since its node had none left, twice"
+    )
+    assert_clean(home, "greedy")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_recorder_that_cannot_live_stops_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A threshold below what the machine uses anyway: Ray kills whatever it starts, the recorder first."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+    home = tmp_path / "home"
+    driver = begin(home, "run", written(tmp_path), workers=2)
+    try:
+        assert driver.wait(timeout=900) == 2, (tmp_path / "driver.log").read_text()
+    finally:
+        if driver.poll() is None:
+            kill(driver)
+    said = " ".join((tmp_path / "driver.log").read_text().split())
+    assert "error: sweep 'night' has stopped: the recorder has taken nothing for 300 s" in said
+    assert "`rnnlab sweep resume night`" in said
+    assert "Traceback" not in said
+    monkeypatch.delenv("RAY_memory_usage_threshold")
+    with Lab.open(Home(home).lab_url) as lab:
+        assert lab.sweep("night").status == "stopped"
+        assert {trial.state for trial in lab.trials("night")} <= {"interrupted"}
+    ran = rnnlab("sweep", "resume", "night", "--workers", "2", home=home, timeout=900)
+    assert ran.code == 0, ran.err
     assert_clean(home)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from commands import Ran, rnnlab
-from night import assert_as_undisturbed, begin, kill, until, written
+from night import assert_as_undisturbed, begin, kill, until, workers_of, written
 from ray.cluster_utils import Cluster
 
 from sweeps.home import Home
@@ -113,6 +114,20 @@ def test_the_same_numbers_on_two_nodes(cluster: Cluster, tmp_path: Path, undistu
     assert not list((home / "sweeps").glob(".nodes-*"))
 
 
+def test_half_a_gpu_for_each_trial(cluster: Cluster, tmp_path: Path, undisturbed: Ran) -> None:
+    """Of a node that says it has one: Ray counts it, and training leaves it idle."""
+    two = added(cluster, num_cpus=4, num_gpus=1)
+    home = tmp_path / "home"
+    words = ("run", written(tmp_path), "--address", cluster.address, "--gpus-per-trial", "0.5", "--json")
+    ran = rnnlab("sweep", *words, home=home, timeout=600)
+    assert ran.code == 0, ran.err
+    assert_as_undisturbed(home, undisturbed)
+    assert slots_told(home) == [2]
+    assert nodes_of(home) == {two.node_id[:8]}
+    with Lab.open(Home(home).lab_url) as lab:
+        assert "gpus_idle" in [event.kind for event in lab.events("night")]
+
+
 def test_a_node_joins_and_another_is_lost(cluster: Cluster, tmp_path: Path, undisturbed: Ran) -> None:
     home, one = tmp_path / "home", next(iter(cluster.worker_nodes))
     driver = begin(home, "run", written(tmp_path), "--address", cluster.address, workers=None)
@@ -142,12 +157,15 @@ def test_nodes_that_do_not_see_what_they_need_are_refused(cluster: Cluster, tmp_
     home.mkdir()
     (other / "rnnlab-9.9.dist-info").mkdir(parents=True)
     (other / "rnnlab-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: rnnlab\nVersion: 9.9\n")
-    root = Path(__file__).parents[2]
+    bare = tmp_path / "bare"
+    (bare / "sweeps").mkdir(parents=True)
+    # what Python says where it is not installed: hiding the installed one would depend on where that lies
+    (bare / "sweeps" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'sweeps'\")\n")
     strangers = []
     try:
         strangers.append(joined(cluster, f"mount -t tmpfs none '{home}'"))
         strangers.append(joined(cluster, "true", PYTHONPATH=str(other)))
-        strangers.append(joined(cluster, f"mount -t tmpfs none '{root}' && cd /"))
+        strangers.append(joined(cluster, "cd /", PYTHONPATH=str(bare)))
         ran = rnnlab("sweep", "run", written(tmp_path), "--address", cluster.address, home=home, timeout=600)
     finally:
         for stranger in strangers:
@@ -172,8 +190,15 @@ def test_a_trial_on_a_node_that_joins_without_the_home_is_no_result(
     driver, stranger = begin(home, *words, workers=None), None
     try:
         until(home, lambda lab: any(report.trial >= 4 and report.update >= 10 for report in lab.reports("night")), 600)
+        # or the sweep would end before the node is there
+        waiting = workers_of(psutil.Process())
+        for worker in waiting:
+            worker.suspend()
         stranger = joined(cluster, f"mount -t tmpfs none '{home}'")
         cluster.remove_node(one, allow_graceful=False)
+        for worker in waiting:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
         assert driver.wait(timeout=900) == 130, (tmp_path / "driver.log").read_text()
     finally:
         if driver.poll() is None:

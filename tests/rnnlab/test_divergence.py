@@ -20,7 +20,8 @@ from rnnlab.recorder import MemoryRecorder
 from rnnlab.spec import TaskSpec, TrialSpec
 from rnnlab.tasks.table import TableTask
 from rnnlab.training.loop import Trainer
-from rnnlab.training.outcome import HIGHEST, Outcome
+from rnnlab.training.outcome import Outcome
+from rnnlab.training.scale import HIGHEST
 
 LANE = 1
 """The lane that diverges, between two that do not."""

@@ -23,7 +23,8 @@ from rnnlab.tasks.base import Batch, loss_by_timestep
 from rnnlab.training.explosion import ExplosionWatch
 from rnnlab.training.loop import Trainer
 from rnnlab.training.optimiser import SGD
-from rnnlab.training.outcome import HIGHEST, LOWEST, Outcome, ReplicateResult, TrialResult, score_of
+from rnnlab.training.outcome import Outcome, ReplicateResult, TrialResult, score_of
+from rnnlab.training.scale import HIGHEST, LOWEST
 from rnnlab.training.seeding import generator_for, replicate_seed, seed_of
 from rnnlab.training.step import evaluate, update
 

@@ -13,7 +13,7 @@ import pytest
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import Trainer
-from rnnlab.training.outcome import HIGHEST
+from rnnlab.training.scale import HIGHEST
 from rnnlab.written import validated
 from sweeps.report.table import HEADS, Row, cells_of, markdown, observations, rows_of, score_text, verdicts_of
 from sweeps.store import ReplicateRecord, TrialRecord

@@ -12,7 +12,8 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
 
-from rnnlab.training.outcome import HIGHEST, Outcome
+from rnnlab.training.outcome import Outcome
+from rnnlab.training.scale import HIGHEST
 from sweeps.search import PRUNERS
 from sweeps.search.pruners import Asha, Pruner, scheduler_for
 from sweeps.search.searcher import Past

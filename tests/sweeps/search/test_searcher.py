@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from rnnlab.spec import TrialSpec
-from rnnlab.training.outcome import HIGHEST
+from rnnlab.training.scale import HIGHEST
 from sweeps.search.samplers import sampler_for
 from sweeps.search.spec import SearchSpec
 from sweeps.space.dimensions import Picks
