@@ -22,7 +22,10 @@ from sweeps.recipes import RECIPES
 from sweeps.spec import SweepSpec
 
 REFUSED = (400, 404, 409, 413, 422)
-BASES = [choose(RECIPES, name).load()().model_dump(mode="json", exclude_defaults=True) for name in ("first", "clipping_by_depth")]
+BASES = [
+    choose(RECIPES, name).load()().model_dump(mode="json", exclude_defaults=True)
+    for name in ("first", "clipping_by_depth")
+]
 ODD: list[Any] = [
     None, True, -1, 0, 2**63, 10**400, -0.0, 1e-320, 1e308, math.nan, math.inf, "", " ", "\0", "\ud800", "name", "../x",
     "é" * 300, "x" * 5000, "1e400", "=", "<<", "~", [], {}, [[]], {"": {}}, {"kind": "none"}, {"low": 2, "high": 1},
@@ -45,7 +48,7 @@ def spoilt(draw: st.DrawFn) -> dict[str, Any]:
     for _ in range(draw(st.integers(1, 3))):
         holder, key = draw(st.sampled_from(list(_places(spec))))
         if draw(st.integers(0, 5)):
-            holder[key] = draw(VALUES)
+            holder[key] = copy.deepcopy(draw(VALUES))  # it may be spoilt in turn
         elif isinstance(holder, dict):
             holder[draw(st.text(max_size=12))] = holder.pop(key)
     return spec

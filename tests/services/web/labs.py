@@ -21,6 +21,8 @@ from sweeps.store.queue import Queue
 TRIAL = TrialSpec.model_validate(
     {"task": {"kind": "adding", "length": 12}, "model": {"hidden": 8}, "budget": {"updates": 30}, "replicates": 1}
 ).model_dump(mode="json")
+BODY = 300_000
+"""Bytes of a request that a hardened service takes."""
 STEPS, UPDATES = 12, (0, 15, 30)
 
 
@@ -46,9 +48,7 @@ class Lab:
         """One trial that ended, with its curves."""
         self.queue.add_block(id, number, number, {})
         params = {"cell": label.split()[0]}
-        self.queue.start_trial(
-            id, number, block=number, config_hash="abc", label=label, params=params, spec=TRIAL
-        )
+        self.queue.start_trial(id, number, block=number, config_hash="abc", label=label, params=params, spec=TRIAL)
         folder = self.home.sweep_folder(id) / "trials" / f"{number:04}"
         folder.mkdir(parents=True)
         np.savez_compressed(folder / "curves.npz", **curves(decades))  # type: ignore[arg-type]
