@@ -81,7 +81,7 @@ def own_page(request: Request) -> None:
 
 
 def own_name(request: Request) -> None:
-    """Refuse a page of another site whose name was made to lead to this machine, and a proxy that opens it to others."""
+    """Refuse a page of another site whose name was made to lead to this machine, and a proxy open to others."""
     host = request.headers.get("host", "")
     try:
         name = urlsplit(f"//{host}").hostname

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -127,10 +128,8 @@ def test_the_commands_reader_raises_its_own_errors_alone(tmp_path: Path, example
     def read(body: bytes) -> None:
         path = tmp_path / "spec.yaml"
         path.write_bytes(body)
-        try:
+        with contextlib.suppress(SpecError):
             validated(SweepSpec, read_spec_file(path)).to_yaml()
-        except SpecError as error:
-            assert str(error)
 
     read()
 
