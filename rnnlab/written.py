@@ -163,7 +163,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: str = "") ->
     """One message for all that pydantic found wrong, with paths, values and the nearest valid key."""
     lines = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+        where = _cut(".".join(str(part) for part in item["loc"]))
         if item["type"] == "extra_forbidden":
             names = _fields_at(model, item["loc"][:-1])
             lines.append(f"{where}: no such key{nearest(str(item['loc'][-1]), names)} (keys: {', '.join(names)})")

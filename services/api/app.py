@@ -38,6 +38,7 @@ def create_app(service: Service) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # they would lead to whatever host the request names
         max_body_size=service.settings.most_body,
     )
     app.state.service = service
@@ -45,7 +46,10 @@ def create_app(service: Service) -> FastAPI:
 
     @app.middleware("http")
     async def headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        response = await call_next(request)
+        if "\0" in request.url.path or b"%00" in request.scope.get("query_string", b""):  # PostgreSQL has no such text
+            response: Response = errors.problem(400, "an address here has no NUL character")
+        else:
+            response = await call_next(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response

@@ -22,8 +22,9 @@ OF_THE_HOP = {
     "upgrade", "content-length", "host",
 }  # fmt: skip
 """Headers that are about one connection."""
-OURS = {"authorization", "cookie", "origin", "referer", "forwarded", "x-forwarded-for", "x-forwarded-host"}
-"""Headers of a request that MLflow never sees: our tokens, and where the page came from, which was checked here."""
+PASSED_ON = {"accept", "accept-encoding", "accept-language", "content-type", "content-length", "content-encoding",
+             "if-none-match", "if-modified-since", "range", "user-agent", "x-requested-with"}  # fmt: skip
+"""Headers of a request that MLflow sees: none that has our tokens, or says whose or where from it is."""
 UNTRUSTED = "sandbox allow-scripts allow-downloads allow-popups"
 """For pages that a sweep or a person stored: their scripts run, but not as ours."""
 
@@ -46,9 +47,7 @@ async def mlflow(
     root = httpx.URL(service.home.mlflow)
     query = request.scope.get("query_string", b"")
     target = root.copy_with(raw_path=raw + (b"?" + query if query else b""))
-    headers = [
-        (name, value) for name, value in request.headers.items() if name not in (OF_THE_HOP | OURS) - {"content-length"}
-    ]
+    headers = [(name, value) for name, value in request.headers.items() if name in PASSED_ON]
     client: httpx.AsyncClient = request.app.state.http
     body = None if request.method in ("GET", "HEAD") else request.stream()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sweeps.spec import SweepSpec
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 MOST_NODES = 20_000
 """Values in a spec: YAML's aliases can make billions of a few lines."""
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 async def asked(request: Request) -> Launch:
@@ -88,10 +90,12 @@ def checked(spec: SweepSpec) -> Checked:
 
 
 def _small(data: Any) -> None:
-    """Refuse what a few lines of aliases blow up, or loop."""
-    for count, _ in enumerate(_values(data, 0)):
+    """Refuse what a few lines of aliases blow up, or loop, and what no database keeps as text."""
+    for count, value in enumerate(_values(data, 0)):
         if count > MOST_NODES:
             raise SpecError(f"a spec has at most {MOST_NODES:,} values, aliases written out, but this one has more")
+        if isinstance(value, str) and NO_TEXT.search(value):
+            raise SpecError(f"a spec's text has neither NUL nor half of a character, but got {value[:80]!r}")
 
 
 def _values(data: Any, depth: int) -> Iterator[Any]:

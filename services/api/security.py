@@ -18,6 +18,8 @@ from sweeps.store.tokens import ROLES, Role
 COOKIE = "rnnlab_token"
 """Of a browser that logged in; HttpOnly and SameSite=Strict, and good only from our own pages."""
 SAFE = ("GET", "HEAD", "OPTIONS")
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+"""Names by which a service without tokens is asked."""
 _bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer rnnlab_...`, from `rnnlab token make`")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="set by the login page")
 
@@ -53,10 +55,12 @@ def caller_of(
     """Who asks, by token or login.
 
     Raises:
-        Refused: 401 without a valid one; 403 for a change that another site's page asks for with the cookie.
+        Refused: 401 without a valid one; 403 for a change that another site's page asks for with the cookie, and,
+            where there are no tokens, for anything by another name than this machine's.
     """
     service = service_of(request)
     if not service.guarded:
+        own_name(request)
         own_page(request)
         return Caller(None, "admin")
     secret = bearer.credentials if bearer else cookie
@@ -74,6 +78,20 @@ def own_page(request: Request) -> None:
     origin = request.headers.get("origin")
     if request.method not in SAFE and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise Refused(403, f"a page of {origin} may not change anything here")
+
+
+def own_name(request: Request) -> None:
+    """Refuse a page of another site whose name was made to lead to this machine, and a proxy open to others."""
+    host = request.headers.get("host", "")
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        name = None
+    if name not in THIS_MACHINE:
+        raise Refused(
+            403, f"without tokens this service answers to the names {', '.join(THIS_MACHINE)} alone, but was asked as "
+            f"{host!r}; start it with RNNLAB_TOKENS=required"
+        )  # fmt: skip
 
 
 def _at_least(role: Role) -> object:

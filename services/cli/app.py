@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -44,12 +45,14 @@ def options(
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one message and code 2, Ctrl-C is code 130."""
+    """Run the command; a user's mistake is one message and code 2, a database that is away code 75, Ctrl-C code 130."""
     try:
         app()
     except RnnlabError as error:
+        from sweeps.store.retrying import DatabaseAway
+
         typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, DatabaseAway) else 2)
     except OSError as error:
         from sweeps.home import place_behind
 

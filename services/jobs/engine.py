@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-JobState = Literal["starting", "running", "succeeded", "failed", "stopped", "gone"]
-"""Where a job is. `gone`: the engine knows nothing of it, as Ray after a restart of its head."""
+JobState = Literal["starting", "running", "succeeded", "failed", "lost", "stopped", "gone"]
+"""Where a job is. `failed`: its driver said why. `lost`: it was killed, never began, or met what passes, as a database
+that is away. `gone`: the engine knows nothing of it, as Ray after a restart of its head."""
 
 
 class EngineAway(Exception):

@@ -25,6 +25,8 @@ MOST_ATTEMPTS = 5
 """Jobs that a sweep gets without one of its trials ending, before it is failed."""
 RESTS = timedelta(seconds=30)
 """After a sweep stopped unasked, until it is queued again: nodes that went with a cluster's head come back in that."""
+ENDS = {"gone": "is gone", "lost": "was lost"}
+"""What is said of a job's end."""
 LINES = 12
 """Last lines of a job's log that the message of a sweep keeps."""
 
@@ -114,7 +116,7 @@ class Foreman:
         if sweep.status == "queued" and state == "gone" and self._young(sweep):
             self.engine.submit(sweep.job_id, sweep.id, sweep.workers)
             return True
-        why = f"its job {sweep.job_id} {'is gone' if state == 'gone' else state}: queued again"
+        why = f"its job {sweep.job_id} {ENDS.get(state, state)}: queued again"
         self.queue.take_job(sweep.id, why)
         log.warning("lost", sweep=sweep.id, job=sweep.job_id, state=state)
         return False

@@ -18,6 +18,8 @@ STATES: dict[str, JobState] = {
     "FAILED": "failed",
     "STOPPED": "stopped",
 }
+OWN_WORDS = (1, 2)
+"""Exit codes of a driver that failed for good: a bug, and a mistake of the sweep's person."""
 
 
 class RayJobs:
@@ -47,7 +49,9 @@ class RayJobs:
         """Where a job is."""
         with self._asked():
             try:
-                return STATES[str(self._client().get_job_status(job_id).value)]
+                info = self._client().get_job_info(job_id)
+                state = STATES[str(info.status.value)]
+                return "lost" if state == "failed" and info.driver_exit_code not in OWN_WORDS else state
             except RuntimeError as error:
                 if "404" in str(error) or "does not exist" in str(error):
                     return "gone"

@@ -43,7 +43,8 @@ def open_service(tmp_path: Path, queue: Queue, engine: NoJobs) -> Service:
 @pytest.fixture
 def client(open_service: Service) -> Iterator[TestClient]:
     """A caller of a service without tokens."""
-    with TestClient(create_app(open_service), raise_server_exceptions=False) as client:
+    app = create_app(open_service)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
 
 

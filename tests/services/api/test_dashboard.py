@@ -60,7 +60,7 @@ def test_a_path_stays_below_mlflow(proxied: TestClient, secrets: Headers, path: 
 
 def test_an_mlflow_that_is_away_is_said_so(open_service: Service, tmp_path: Path) -> None:
     service = replace(open_service, home=Home(tmp_path, mlflow="http://127.0.0.1:9/mlflow"))
-    with TestClient(create_app(service)) as client:
+    with TestClient(create_app(service), base_url="http://localhost") as client:
         answer = client.get("/mlflow/")
         assert answer.status_code == 502
         assert "does not answer" in answer.json()["detail"]

@@ -78,6 +78,21 @@ def test_a_job_that_fails_before_its_sweep_begins_fails_it_with_its_words(queue:
     assert len(engine.submitted) == 1
 
 
+def test_a_job_that_is_lost_before_its_sweep_begins_is_tried_again(queue: Queue, engine: NoJobs) -> None:
+    """As where the database was away for longer than the driver's patience."""
+    id = launch(queue, "a")
+    foreman = Foreman(queue, engine, most=1)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        foreman.round()
+        assert engine.submitted[-1] == f"rnnlab-{id}-{attempt}"
+        assert queue.sweep(id).status == "queued"
+        engine.states[f"rnnlab-{id}-{attempt}"] = "lost"
+    foreman.round()
+    assert queue.sweep(id).status == "failed"
+    assert len(engine.submitted) == MOST_ATTEMPTS
+    assert f"its job rnnlab-{id}-1 was lost: queued again" in [event.message for event in queue.events(id)]
+
+
 def test_a_sweep_that_gets_nowhere_is_failed_in_the_end(queue: Queue, engine: NoJobs) -> None:
     id = launch(queue, "a")
     foreman = Foreman(queue, engine, most=1)

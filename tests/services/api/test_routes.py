@@ -223,7 +223,7 @@ def test_report_and_log(client: TestClient, open_service: Service, queue: Queue,
     assert client.get(f"/api/sweeps/{id}/report.json").json() == {"findings": []}
     assert client.get(f"/api/sweeps/{id}/report.exe").status_code == 404
     for path in ("..%2f..%2fetc", "..", "%2e%2e", "tiny%2f..", "tiny%00"):
-        assert client.get(f"/api/sweeps/{path}/report.json").status_code in (404, 405), path
+        assert client.get(f"/api/sweeps/{path}/report.json").status_code in (400, 404, 405), path
     Foreman(queue, engine, 1).round()
     assert "on fire" in client.get(f"/api/sweeps/{id}/log").text
     engine.away = True

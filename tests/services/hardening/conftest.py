@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 from browsing import served
-from labs import Lab
+from labs import BODY, Lab
 
 from services.api.app import create_app
 from sweeps.home import Home
 from sweeps.store.queue import Queue
 from sweeps.store.tokens import Tokens
-
-BODY = 300_000
-"""Bytes of a request that these services take."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -21,6 +21,8 @@ from sweeps.store.queue import Queue
 TRIAL = TrialSpec.model_validate(
     {"task": {"kind": "adding", "length": 12}, "model": {"hidden": 8}, "budget": {"updates": 30}, "replicates": 1}
 ).model_dump(mode="json")
+BODY = 300_000
+"""Bytes of a request that a hardened service takes."""
 STEPS, UPDATES = 12, (0, 15, 30)
 
 
