@@ -7,6 +7,7 @@ import torch
 
 from rnnlab.spec import TaskSpec
 from rnnlab.tasks.temporal_order import TemporalOrder
+from rnnlab.tasks.temporal_order_3bit import TemporalOrder3Bit
 from rnnlab.training.seeding import generator_for
 
 
@@ -29,3 +30,19 @@ def test_the_baseline_is_ln_4() -> None:
     task = TemporalOrder(TaskSpec.model_validate({"kind": "temporal_order"}))
     assert task.baseline("test") == pytest.approx(math.log(4), rel=1e-12)
     assert set(task.test.y_TN[-1].tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("length", [10, 57, 100])
+def test_three_symbols_stand_in_their_tenths(length: int) -> None:
+    """By hand: the class is 4 s0 + 2 s1 + s2, and everything else a distractor."""
+    task = TemporalOrder3Bit(TaskSpec.model_validate({"kind": "temporal_order_3bit", "length": length}))
+    batch = task.draw(generator_for(1), 400)
+    for read, wanted in zip(batch.x_TNI.argmax(-1).T.tolist(), batch.y_TN.T.tolist(), strict=True):
+        places = [t for t, symbol in enumerate(read) if symbol < 2]
+        assert len(places) == 3
+        for place, tenth in zip(places, (1, 3, 6), strict=True):
+            assert int(tenth * length / 10) <= place < int((tenth + 1) * length / 10)
+        assert wanted == [4 * read[places[0]] + 2 * read[places[1]] + read[places[2]]] * length
+    assert task.baseline("test") == pytest.approx(math.log(8), rel=1e-12)
+    assert set(batch.y_TN[-1].tolist()) == set(range(8))
+    assert task.lag == length - 1 - length // 10
