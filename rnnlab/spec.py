@@ -126,7 +126,7 @@ class ModelSpec(Spec):
                 raise SpecError(
                     f"{table.noun} {choice.kind!r} requires the cell {' or '.join(cells)}, but the cell is "
                     f"{self.cell.kind!r}; leave {table.noun} out, or in a space add "
-                    f"`when: {{cell: {cells[0] if len(cells) == 1 else list(cells)}}}`"
+                    f"`when: {{cell: {cells[0]}}}`{', with those of these cells that it has' if len(cells) > 1 else ''}"
                 )
         known = INITS[self.init.kind].activations
         if known is not None and self.activation is not None and self.activation.kind not in known:

@@ -82,9 +82,12 @@ class LRU(Cell):
         from_re, from_im, direct = affine_over_time(weights.w_ih_SGI, weights.b_ih_SG, x_TSBI).chunk(3, -1)
         gamma = torch.exp(ln_gamma)
         re, im = gamma * from_re, gamma * from_im
-        fed = torch.complex(re + probes["re"] if "re" in probes else re, im + probes["im"] if "im" in probes else im)
-        s = linear_scan(turning.expand_as(fed), fed)
-        h = self.activation(direct + affine_over_time(*_readout(weights), torch.cat([s.real, -s.imag], -1)))
+        fed = torch.complex(re, im)
+        pushed = torch.complex(re + probes["re"] if "re" in probes else re, im + probes["im"] if "im" in probes else im)
+        s = linear_scan(turning.expand_as(fed), pushed)
+        # h reads the state before its probe is added
+        read = fed + turning * torch.cat([torch.zeros_like(s[:1]), s[:-1]]) if {"re", "im"} & set(probes) else s
+        h = self.activation(direct + affine_over_time(*_readout(weights), torch.cat([read.real, -read.imag], -1)))
         return {"h": h + probes["h"] if "h" in probes else h, "re": s.real, "im": s.imag}
 
 
