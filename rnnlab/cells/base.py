@@ -59,6 +59,8 @@ class Cell(ABC):
     """Names of the states, h first."""
     anchor_state: ClassVar[str] = "h"
     """The state whose G2 curve a verdict reads."""
+    judged: ClassVar[tuple[str, ...]] = ()
+    """States whose verdicts are compared, and flagged `mixed` where they differ; none: h and `anchor_state`."""
     writes: ClassVar[tuple[str, ...]] = ("i",)
     """Gates that forget the more the wider they open: initialisers of biases turn the sign of theirs."""
     reads_h: ClassVar[bool] = True

@@ -40,6 +40,7 @@ class LRU(Cell):
     vectors: ClassVar[tuple[str, ...]] = ("nu", "theta", "ln_gamma")
     states: ClassVar[tuple[str, ...]] = ("h", "re", "im")
     anchor_state: ClassVar[str] = "re"
+    judged: ClassVar[tuple[str, ...]] = ("re",)
     reads_h: ClassVar[bool] = False
 
     def __init__(

@@ -242,7 +242,10 @@ class TestRefusals:
             ({"cell": "gru", "activation": "tanh"}, ["leave activation out", "`when: {cell: rnn}`"]),
             ({"cell": "gru", "init": "identity"}, ["init 'identity' requires the cell rnn", "is 'gru'"]),
             ({"cell": "gru", "bias_init": "forget_bias"}, ["bias_init 'forget_bias' requires the cell lstm"]),
-            ({"bias_init": "chrono"}, ["requires the cell lstm or gru", "`when: {cell: lstm}`, with those of these cells that it has"]),
+            (
+                {"bias_init": "chrono"},
+                ["requires the cell lstm or gru", "`when: {cell: lstm}`, with those of these cells that it has"],
+            ),
             ({"bias_init": {"chrono": 60}}, ["the cell is 'rnn'"]),
         ],
         ids=str,
