@@ -40,6 +40,8 @@ class Line:
     """Names of the cells that accept it; None: every cell."""
     activations: tuple[str, ...] | None = None
     """Names of the activations that it is defined for; None: every one."""
+    activation: str | None = None
+    """Of a cell that takes an activation: which one where none is given."""
 
     @cached_property
     def schema(self) -> type[BaseModel]:

@@ -23,8 +23,11 @@ from rnnlab.inits import BIAS_INITS, INITS
 from rnnlab.inits.draws import Draws
 from rnnlab.spec import ModelSpec
 
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""torch's names of one layer's parameters, followed by `_l0`, `_l1`, ..."""
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "vectors")
+"""torch's names of one layer's parameters, and of the vectors that a cell may have, followed by `_l0`, `_l1`, ..."""
+
+IN_TORCH = ("rnn", "lstm", "gru")
+"""Cells that torch.nn has."""
 
 
 def load_cell(cell: Choice, activation: Choice | None) -> Cell:
@@ -48,7 +51,9 @@ class Network(nn.Module):
     def __init__(self, cell: Cell, inputs: int, hidden: int, depth: int, outputs: int | None, theta_SP: Tensor) -> None:
         super().__init__()
         self.cell, self.inputs, self.hidden, self.depth, self.outputs = cell, inputs, hidden, depth, outputs
-        self.shapes = parameter_shapes(len(cell.gates), inputs, hidden, depth, outputs)
+        self.shapes = parameter_shapes(
+            len(cell.gates), inputs, hidden, depth, outputs, len(cell.recurrent), len(cell.vectors)
+        )
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
         if theta_SP.shape[1] != sum(self._sizes):
             raise ValueError(f"theta must have {sum(self._sizes)} columns, but has {theta_SP.shape[1]}")
@@ -68,7 +73,12 @@ class Network(nn.Module):
     def layers(self, theta_SP: Tensor | None = None) -> list[Weights]:
         """The weights of every layer, bottom first."""
         named = self.named(theta_SP)
-        return [Weights(*(named[f"{name}_l{layer}"] for name in WEIGHTS)) for layer in range(self.depth)]
+        none_S0H = self.theta.new_empty(self.lanes, 0, self.hidden)
+        absent = {"weight_hh": none_S0H, "bias_hh": none_S0H[..., 0], "vectors": none_S0H}
+        return [
+            Weights(*(named[f"{name}_l{i}"] if f"{name}_l{i}" in named else absent[name] for name in WEIGHTS))
+            for i in range(self.depth)
+        ]
 
     def states(
         self,
@@ -124,9 +134,14 @@ class Network(nn.Module):
         """A torch module with one lane's recurrent weights (time first); its outputs are this network's.
 
         Raises:
-            SpecError: an activation that torch.nn.RNN does not have.
+            SpecError: a cell that torch.nn does not have, or an activation that torch.nn.RNN does not.
         """
-        kind = type(self.cell).__name__
+        kind = next((name.upper() for name in IN_TORCH if type(self.cell) is CELLS[name].load()), None)
+        if kind is None:
+            raise SpecError(
+                f"torch.nn has the cells {', '.join(IN_TORCH)}, but this network has {type(self.cell).__name__}; "
+                "call the network itself, or keep one lane of it with rnnlab.exported.OneLane"
+            )
         options: dict[str, Any] = {}
         if kind == "RNN":
             phi = type(self.cell.activation).__name__.lower()  # type: ignore[attr-defined]
@@ -146,14 +161,24 @@ class Network(nn.Module):
 
 
 def parameter_shapes(
-    gates: int, inputs: int, hidden: int, depth: int, outputs: int | None
+    gates: int,
+    inputs: int,
+    hidden: int,
+    depth: int,
+    outputs: int | None,
+    recurrent: int | None = None,
+    vectors: int = 0,
 ) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of one lane's parameters, in the order in which `theta` holds them."""
-    rows = gates * hidden
+    """Names and shapes of one lane's parameters, in the order in which `theta` holds them; empty ones are left out.
+
+    Args:
+        gates: H-row blocks of W_ih. recurrent: of W_hh; None: as many. vectors: V.
+    """
+    rows, back = gates * hidden, (gates if recurrent is None else recurrent) * hidden
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(depth):
-        wide = ((rows, hidden if layer else inputs), (rows, hidden), (rows,), (rows,))
-        shapes |= {f"{name}_l{layer}": shape for name, shape in zip(WEIGHTS, wide, strict=True)}
+        wide = ((rows, hidden if layer else inputs), (back, hidden), (rows,), (back,), (vectors, hidden))
+        shapes |= {f"{name}_l{layer}": shape for name, shape in zip(WEIGHTS, wide, strict=True) if shape[0]}
     if outputs is not None:
         shapes |= {"readout.weight": (outputs, hidden), "readout.bias": (outputs,)}
     return shapes
@@ -178,10 +203,12 @@ def _initial(spec: ModelSpec, cell: Cell, inputs: int, outputs: int | None, leng
     bias_init = choose(BIAS_INITS, spec.bias_init.kind).load()
     parts: list[Tensor] = []
     for layer in range(spec.depth):
-        draws = Draws(seed, layer, cell.gates, spec.hidden if layer else inputs, spec.hidden, spec.activation)
+        below = spec.hidden if layer else inputs
+        draws = Draws(seed, layer, cell.gates, below, spec.hidden, spec.activation, cell.recurrent, cell.writes)
         weights = init(draws, **spec.init.options)
+        vectors_VH = cell.begin(draws, weights, length, own=spec.init.kind == "default")
         bias_init(draws, weights, length, **spec.bias_init.options)
-        parts += [weights.w_ih_GI, weights.w_hh_GH, weights.b_ih_G, weights.b_hh_G]
+        parts += [weights.w_ih_GI, weights.w_hh_GH, weights.b_ih_G, weights.b_hh_G, vectors_VH]
     if outputs is not None:
         # the readout begins as torch.nn.Linear does, with the same draws under every init
         draws = Draws(seed, -1, (), spec.hidden, spec.hidden)

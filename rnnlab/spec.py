@@ -96,7 +96,7 @@ class ModelSpec(Spec):
 
     cell: Annotated[Choice, From(CELLS)] = parse_choice(CELLS, "rnn")
     activation: Annotated[Choice, From(ACTIVATIONS)] | None = None
-    """Nonlinearity of the plain RNN; None: tanh there, and nothing elsewhere."""
+    """Nonlinearity of the cells that take one; None: that cell's own (tanh of the plain RNN), nothing elsewhere."""
     hidden: int = Field(64, ge=1, le=4096)
     """H, units in a layer."""
     depth: int = Field(1, ge=1, le=4)
@@ -108,11 +108,11 @@ class ModelSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _tanh_by_default(cls, data: Any) -> Any:
+    def _cells_own_activation(cls, data: Any) -> Any:
         if not isinstance(data, Mapping) or data.get("activation") is not None:
             return data
-        plain = parse_choice(CELLS, data.get("cell", "rnn")).kind == "rnn"
-        return {**data, "activation": "tanh"} if plain else data
+        own = CELLS[parse_choice(CELLS, data.get("cell", "rnn")).kind].activation
+        return {**data, "activation": own} if own else data
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -126,7 +126,7 @@ class ModelSpec(Spec):
                 raise SpecError(
                     f"{table.noun} {choice.kind!r} requires the cell {' or '.join(cells)}, but the cell is "
                     f"{self.cell.kind!r}; leave {table.noun} out, or in a space add "
-                    f"`when: {{cell: {cells[0] if len(cells) == 1 else list(cells)}}}`"
+                    f"`when: {{cell: {cells[0]}}}`{', with those of these cells that it has' if len(cells) > 1 else ''}"
                 )
         known = INITS[self.init.kind].activations
         if known is not None and self.activation is not None and self.activation.kind not in known:

@@ -33,7 +33,7 @@ class Verdict:
         hump: log10 of the largest norm over that at `first_lag`.
         horizon: smallest lag whose norm is below 10^-r of that at `first_lag`; None if there is none.
         underflow: some norm was exactly 0, so decades are a bound.
-        mixed: h and c of the layer disagree.
+        mixed: states of the layer disagree, h and c of an LSTM.
         names_by_r: the name where `decades` of the thresholds were 2, 3, 5 (`SENSITIVITY`).
         horizons_by_r: H_r for these r.
         fit: which of norm = a exp(s k) (`exponential`) and a k^p (`power_law`) leaves the smaller residuals of log

@@ -1,10 +1,13 @@
-"""Recurrent nonlinearities of the plain RNN (the gates of LSTM and GRU keep sigmoid and tanh)."""
+"""Recurrent nonlinearities of the cells that take one (gated cells keep sigmoid and tanh)."""
 
 from pydantic import Field
 
 from rnnlab.choices import Line, Table
 
-PLAIN = ("rnn",)
+BIASED = ("rnn", "leaky", "multiscale", "antisymmetric", "orthogonal")
+"""Cells with phi(W_ih x + b_ih + W_hh h + b_hh), whose b_hh an activation may take for its own."""
+PLAIN = (*BIASED, "ln_rnn", "indrnn", "lru")
+"""Cells that take a phi."""
 
 ACTIVATIONS = Table(
     "activation",
@@ -53,7 +56,7 @@ ACTIVATIONS = Table(
             "rnnlab.activations.modrelu:ModReLU",
             "sign(a) max(0, |a| + b), b = b_hh learned a unit, inside phi alone; keeps norms at b = 0",
             "Arjovsky 2016",
-            cells=PLAIN,
+            cells=BIASED,
         ),
         "linear": Line("rnnlab.activations.linear:Linear", "a; the exact oracle", "Henaff 2016", cells=PLAIN),
     },

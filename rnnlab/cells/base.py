@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from rnnlab.activations.base import Activation
+    from rnnlab.inits.draws import Draws, LayerWeights
 
 States = dict[str, Tensor]
 """Every state by name, each (T, S, B, H); `h` is what the next layer and the readout see."""
@@ -25,35 +29,85 @@ candidate at W_hn h + b_hn)."""
 
 
 class Weights(NamedTuple):
-    """One layer's parameters with torch's names, gate order and two biases, a lane in front."""
+    """One layer's parameters with torch's names, gate order and two biases, a lane in front.
+
+    G is `gates` times H in the first and third, `recurrent` times H in the second and fourth.
+    """
 
     w_ih_SGI: Tensor
     w_hh_SGH: Tensor
     b_ih_SG: Tensor
     b_hh_SG: Tensor
+    vectors_SVH: Tensor = torch.empty(1, 0, 0)
+    """Parameters of H numbers each, in the order of `Cell.vectors`; torch's cells have none."""
 
 
 class Cell(ABC):
-    """One timestep of a recurrence, and the fastest way over all of them."""
+    """One timestep of a recurrence, and the fastest way over all of them.
+
+    A cell is made with its activation, None where it takes none, and the options of its table line. Its weights are
+    what `gates`, `recurrent` and `vectors` name; only `gates` and `step` must be written.
+    """
 
     gates: ClassVar[tuple[str, ...]]
-    """Names of the H-row blocks of the weights, in torch's order."""
+    """Names of the H-row blocks of W_ih and b_ih, in torch's order."""
+    recurrent: ClassVar[tuple[str, ...]]
+    """Names of the H-row blocks of W_hh and b_hh; default: `gates`. Where it is empty there are no such parameters."""
+    vectors: ClassVar[tuple[str, ...]] = ()
+    """Names of parameters of H numbers each."""
     states: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the states, h first."""
     anchor_state: ClassVar[str] = "h"
     """The state whose G2 curve a verdict reads."""
+    judged: ClassVar[tuple[str, ...]] = ()
+    """States whose verdicts are compared, and flagged `mixed` where they differ; none: h and `anchor_state`."""
+    writes: ClassVar[tuple[str, ...]] = ("i",)
+    """Gates that forget the more the wider they open: initialisers of biases turn the sign of theirs."""
+    reads_h: ClassVar[bool] = True
+    """Whether every step takes W_hh h_(t-1) + b_hh, in all blocks; only then is there a G4 curve."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "gates" in vars(cls) and "recurrent" not in vars(cls):
+            cls.recurrent = cls.gates
+
+    def __init__(self, activation: Activation | None = None) -> None:
+        assert activation is None
 
     @abstractmethod
     def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states after one timestep, each (S, B, H), differentiable by autograd: the definition."""
 
-    @abstractmethod
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
-        """All states at all timesteps, differentiable once, on the fastest path; equal to `loop`.
+        """All states at all timesteps, differentiable once, on the fastest path; equal to `loop`, which it is here.
 
         Args:
             probes: zeros (T, S, B, H) by state name, whose gradients are wanted. Their values are not read.
         """
+        return loop(self, weights, x_TSBI, probes)
+
+    def begin(self, draws: Draws, layer: LayerWeights, length: int, own: bool) -> Tensor:
+        """The vectors (V, H) of one layer of one lane at update 0, float64; here zeros.
+
+        Args:
+            draws: what may be drawn. length: the task's T.
+            layer: its other weights as the init left them, which a cell may change in place where `own`.
+            own: whether the init is `default`, which then means the start that the cell's source gives it.
+        """
+        return torch.zeros(len(self.vectors), draws.hidden, dtype=torch.float64)
+
+    def pre_activations(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """What the sigmoid of each gate acts on, phi of `h` and the tanh of `g`, `n` and `c`, each (S, B, H).
+
+        The probe `saturation` reads it. Here the sum of what x and h give, gate by gate; nothing where W_hh has
+        blocks of its own or reads something else.
+
+        Args:
+            state: that before the step.
+        """
+        if not self.reads_h or self.recurrent != self.gates:
+            return {}
+        return dict(zip(self.gates, summed(weights, x_SBI, state[0]), strict=True))
 
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
         """h alone at all timesteps (T, S, B, H), on the path that training takes; equal to `scan`.
@@ -91,6 +145,24 @@ def loop(cell: Cell, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tens
 def affine(weights_SGI: Tensor, bias_SG: Tensor, x_SBI: Tensor) -> Tensor:
     """x W^T + b in every lane: (S, B, I) -> (S, B, G)."""
     return torch.baddbmm(bias_SG[:, None], x_SBI, weights_SGI.transpose(1, 2))
+
+
+def affine_over_time(weights_SGI: Tensor, bias_SG: Tensor, x_TSBI: Tensor) -> Tensor:
+    """The same at all timesteps in one product a lane: (T, S, B, I) -> (T, S, B, G), differentiable by autograd."""
+    flat_SNG = affine(weights_SGI, bias_SG, x_TSBI.transpose(0, 1).flatten(1, 2))
+    return flat_SNG.view(len(flat_SNG), len(x_TSBI), -1, flat_SNG.shape[-1]).transpose(0, 1)
+
+
+def summed(weights: Weights, x_SBI: Tensor, h_SBH: Tensor) -> tuple[Tensor, ...]:
+    """W_ih x + b_ih + W_hh h + b_hh, block by block, each (S, B, H)."""
+    w_ih, w_hh, b_ih, b_hh, _ = weights
+    rows = affine(w_ih, b_ih, x_SBI) + affine(w_hh, b_hh, h_SBH)
+    return rows.chunk(rows.shape[-1] // h_SBH.shape[-1], -1)
+
+
+def vectors_of(weights: Weights) -> tuple[Tensor, ...]:
+    """The vectors, each (S, 1, H), so that they act on every sequence."""
+    return weights.vectors_SVH.unsqueeze(2).unbind(1)
 
 
 def project(weights_SGI: Tensor, bias_SG: Tensor, x_TSBI: Tensor) -> Tensor:

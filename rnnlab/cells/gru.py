@@ -36,21 +36,24 @@ class GRU(Cell):
     def __init__(self, activation: Activation | None) -> None:
         assert activation is None
 
-    def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        w_ih, w_hh, b_ih, b_hh = weights
-        (h_SBH,) = state
+    def pre_activations(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        w_ih, w_hh, b_ih, b_hh, _ = weights
         x_r, x_z, x_n = affine(w_ih, b_ih, x_SBI).chunk(3, -1)
-        h_r, h_z, h_n = affine(w_hh, b_hh, h_SBH).chunk(3, -1)
-        r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-        n = torch.tanh(x_n + r * h_n)
-        return (n + z * (h_SBH - n),)
+        h_r, h_z, h_n = affine(w_hh, b_hh, state[0]).chunk(3, -1)
+        r = x_r + h_r
+        return {"r": r, "z": x_z + h_z, "n": x_n + torch.sigmoid(r) * h_n}
+
+    def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        a = self.pre_activations(weights, x_SBI, state)
+        z, n = torch.sigmoid(a["z"]), torch.tanh(a["n"])
+        return (n + z * (state[0] - n),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights, probe, None)}  # type: ignore[no-untyped-call]
+        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, None)}  # type: ignore[no-untyped-call]
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
-        return _Scan.apply(x_TSBI, *weights, None, limit)  # type: ignore[no-any-return,no-untyped-call]
+        return _Scan.apply(x_TSBI, *weights[:4], None, limit)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _n_first(rows: Tensor) -> Tensor:

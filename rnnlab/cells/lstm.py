@@ -14,11 +14,11 @@ from rnnlab.cells.base import (
     Limit,
     States,
     Weights,
-    affine,
     back_project,
     cached_blocks,
     outer_sum,
     project,
+    summed,
     through_sigmoid,
     through_tanh,
 )
@@ -42,20 +42,23 @@ class LSTM(Cell):
     def __init__(self, activation: Activation | None) -> None:
         assert activation is None
 
-    def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        w_ih, w_hh, b_ih, b_hh = weights
+    def pre_activations(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
         h_SBH, c_SBH = state
-        i, f, g, o = (affine(w_ih, b_ih, x_SBI) + affine(w_hh, b_hh, h_SBH)).chunk(4, -1)
+        i, f, g, o = summed(weights, x_SBI, h_SBH)
         c_SBH = torch.sigmoid(f) * c_SBH + torch.sigmoid(i) * torch.tanh(g)
-        return torch.sigmoid(o) * torch.tanh(c_SBH), c_SBH
+        return {"i": i, "f": f, "g": g, "o": o, "c": c_SBH}
+
+    def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        a = self.pre_activations(weights, x_SBI, state)
+        return torch.sigmoid(a["o"]) * torch.tanh(a["c"]), a["c"]
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probes = probes or {}
-        h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights, probes.get("h"), probes.get("c"), None)  # type: ignore[no-untyped-call]
+        h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights[:4], probes.get("h"), probes.get("c"), None)  # type: ignore[no-untyped-call]
         return {"h": h_TSBH, "c": c_TSBH}
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
-        return _Scan.apply(x_TSBI, *weights, None, None, limit)[0]  # type: ignore[no-any-return,no-untyped-call]
+        return _Scan.apply(x_TSBI, *weights[:4], None, None, limit)[0]  # type: ignore[no-any-return,no-untyped-call]
 
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
         """torch's fused kernel, lane by lane: half the time of `scan`, but it tells h alone.
@@ -64,7 +67,7 @@ class LSTM(Cell):
         step reads it, and here where the loss does, so the gradient at e_t has every path of dL/dh_t. Of wide layers
         `scan` is then the faster way: the kernel's extra products grow with the square of H.
         """
-        w_ih, w_hh, b_ih, b_hh = weights
+        w_ih, w_hh, b_ih, b_hh, _ = weights
         if probe_TSBH is not None and w_hh.shape[-1] >= WIDE:
             return self.scan(weights, x_TSBI, {"h": probe_TSBH})["h"]
         if probe_TSBH is not None:

@@ -26,16 +26,16 @@ class RNN(Cell):
         self.activation = activation
 
     def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        w_ih, w_hh, b_ih, b_hh = weights
+        w_ih, w_hh, b_ih, b_hh, _ = weights
         phi, b_hh = self.activation.bound(b_hh)
         return (phi(affine(w_ih, b_ih, x_SBI) + affine(w_hh, b_hh, state[0])),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights, probe, self.activation, None)}  # type: ignore[no-untyped-call]
+        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, self.activation, None)}  # type: ignore[no-untyped-call]
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
-        return _Scan.apply(x_TSBI, *weights, None, self.activation, limit)  # type: ignore[no-any-return,no-untyped-call]
+        return _Scan.apply(x_TSBI, *weights[:4], None, self.activation, limit)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Scan(torch.autograd.Function):

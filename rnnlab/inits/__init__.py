@@ -8,21 +8,34 @@ from rnnlab.choices import Line, Table
 
 PLAIN = ("rnn",)
 """Cells with one square W_hh that nothing else acts on."""
+SQUARE = (
+    "rnn", "lstm", "gru", "peephole", "cifg", "janet", "ur_lstm", "slstm", "ln_lstm", "gru_v1", "ln_gru", "mgu",
+    "ln_rnn", "leaky", "multiscale",
+)  # fmt: skip
+"""Cells each of whose gates has a square W_hh as it stands."""
+FREE = (*SQUARE, "mingru", "minlstm", "indrnn", "cornn")
+"""Cells whose source asks for no distribution of W_ih and W_hh."""
 
 INITS = Table(
     "init",
     {
-        "default": Line("rnnlab.inits.default:default", "every weight and bias U(±1/√H); sigma_w = 0.577", "torch"),
+        "default": Line(
+            "rnnlab.inits.default:default",
+            "every weight and bias U(±1/√H), sigma_w = 0.577; or the start that the cell's source gives",
+            "torch",
+        ),
         "glorot": Line(
             "rnnlab.inits.glorot:glorot",
             "U(±√(6/(in+out))) per gate block, biases 0; sigma_w = 1",
             "Glorot 2010",
+            cells=FREE,
         ),
         "orthogonal": Line(
             "rnnlab.inits.orthogonal:orthogonal",
             "W_hh per gate: QR of a Gaussian, sign-fixed, times gain; W_ih as glorot, biases 0",
             "Saxe 2014; Henaff 2016",
             {"gain": (float, Field(1.0, gt=0, le=10, description="singular value of every gate's W_hh"))},
+            cells=SQUARE,
         ),
         "identity": Line(
             "rnnlab.inits.identity:identity",
@@ -96,6 +109,12 @@ INITS = Table(
     },
 )
 
+GATED = (
+    "lstm", "gru", "peephole", "cifg", "janet", "ur_lstm", "slstm", "ln_lstm", "gru_v1", "ln_gru", "mgu", "mingru",
+    "minlstm",
+)  # fmt: skip
+"""Cells with a gate that keeps (f, or torch's z) or one that writes; `Cell.writes` gives its sign."""
+
 BIAS_INITS = Table(
     "bias_init",
     {
@@ -105,11 +124,11 @@ BIAS_INITS = Table(
             "b_f = value, in one of torch's two biases, the other 0",
             "Gers 2000; Jozefowicz 2015",
             {"value": (float, Field(1.0, ge=-10, le=10, description="the sum of both forget biases"))},
-            cells=("lstm",),
+            cells=("lstm", "peephole", "cifg", "janet", "ur_lstm", "slstm", "ln_lstm"),
         ),
         "chrono": Line(
             "rnnlab.inits.bias:chrono",
-            "b_f ~ log U(1, T_max - 1), b_i = -b_f (GRU: b_z = +log U, its z keeps); other biases 0",
+            "b_f ~ log U(1, T_max - 1), b_i = -b_f (GRU: b_z = +log U, its z keeps; MGU, minGRU: -); other biases 0",
             "Tallec & Ollivier 2018",
             {
                 "T_max": (
@@ -117,13 +136,13 @@ BIAS_INITS = Table(
                     Field(None, ge=3, description="longest memory in steps; default: the task's T"),
                 )
             },
-            cells=("lstm", "gru"),
+            cells=GATED,
         ),
         "uniform_gate": Line(
             "rnnlab.inits.bias:uniform_gate",
             "b_f = logit(u), u ~ U(1/H, 1 - 1/H), b_i = -b_f (GRU: b_z = logit(u)); the others as `init` gave",
             "Gu 2020",
-            cells=("lstm", "gru"),
+            cells=GATED,
         ),
     },
 )

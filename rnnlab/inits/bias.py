@@ -17,13 +17,13 @@ def default(draws: Draws, layer: LayerWeights, length: int) -> None:
 
 def forget_bias(draws: Draws, layer: LayerWeights, length: int, value: float = 1.0) -> None:
     """The forget gate's bias is `value` in all; the other gates keep theirs. Source: Gers 2000."""
-    for bias_G, number in ((layer.b_ih_G, value), (layer.b_hh_G, 0.0)):
-        _block(bias_G, draws, "f").fill_(number)
+    _set(draws, layer, "f", value)
 
 
 def chrono(draws: Draws, layer: LayerWeights, length: int, T_max: int | None = None) -> None:
     """LSTM: b_f ~ log U(1, T_max - 1), b_i = -b_f. GRU: b_z = +log U, for torch's z keeps. Others 0.
 
+    The sign of each cell is its own: a gate that it names in `writes` gets the negative (f of an MGU, z of a minGRU).
     Papers that write h' = (1 - z) h + z n have the opposite sign at z.
 
     Args:
@@ -53,11 +53,19 @@ def uniform_gate(draws: Draws, layer: LayerWeights, length: int) -> None:
 
 def _keep(draws: Draws, layer: LayerWeights, bias_H: Tensor) -> None:
     """The gate that keeps gets `bias_H` in all, the one that writes its negative; torch's z keeps."""
-    for gate, part_H in (("f", bias_H), ("i", -bias_H)) if "f" in draws.gates else (("z", bias_H),):
-        _block(layer.b_ih_G, draws, gate).copy_(part_H)
-        _block(layer.b_hh_G, draws, gate).zero_()
+    keeping = [gate for gate in ("f", "z") if gate in draws.gates and gate not in draws.writes]
+    writing = [gate for gate in draws.writes if gate in draws.gates]
+    for gate, part_H in [(gate, bias_H) for gate in keeping] + [(gate, -bias_H) for gate in writing]:
+        _set(draws, layer, gate, part_H)
 
 
-def _block(bias_G: Tensor, draws: Draws, gate: str) -> Tensor:
-    start = draws.gates.index(gate) * draws.hidden
+def _set(draws: Draws, layer: LayerWeights, gate: str, bias: Tensor | float) -> None:
+    """One gate's bias in all: `bias` in b_ih, 0 in b_hh where that has the gate."""
+    _block(layer.b_ih_G, draws, draws.gates, gate)[:] = bias
+    if gate in draws.back:
+        _block(layer.b_hh_G, draws, draws.back, gate).zero_()
+
+
+def _block(bias_G: Tensor, draws: Draws, names: tuple[str, ...], gate: str) -> Tensor:
+    start = names.index(gate) * draws.hidden
     return bias_G[start : start + draws.hidden]

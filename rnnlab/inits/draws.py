@@ -13,7 +13,7 @@ from rnnlab.training.seeding import generator_for
 
 @dataclass
 class LayerWeights:
-    """One layer of one lane, float64: (G, I), (G, H), (G,), (G,); G = gates x H in torch's order."""
+    """One layer of one lane, float64: (G, I), (G, H), (G,), (G,); G = gates x H in torch's order, or recurrent x H."""
 
     w_ih_GI: Tensor
     w_hh_GH: Tensor
@@ -34,11 +34,25 @@ class Draws:
     hidden: int
     activation: Choice | None = None
     """The cell's, where it has one."""
+    recurrent: tuple[str, ...] | None = None
+    """Names of the H-row blocks of W_hh; None: `gates`."""
+    writes: tuple[str, ...] = ("i",)
+    """Gates that forget the more the wider they open."""
 
     @property
     def rows(self) -> int:
-        """G, rows of the weights."""
+        """G, rows of W_ih."""
         return len(self.gates) * self.hidden
+
+    @property
+    def back(self) -> tuple[str, ...]:
+        """Names of the H-row blocks of W_hh."""
+        return self.gates if self.recurrent is None else self.recurrent
+
+    @property
+    def back_rows(self) -> int:
+        """G, rows of W_hh."""
+        return len(self.back) * self.hidden
 
     def uniform(self, name: str, *shape: int) -> Tensor:
         """U(-1, 1), float64."""
@@ -58,4 +72,4 @@ class Draws:
 
     def zero_biases(self) -> tuple[Tensor, Tensor]:
         """b_ih and b_hh of zeros."""
-        return torch.zeros(self.rows, dtype=torch.float64), torch.zeros(self.rows, dtype=torch.float64)
+        return torch.zeros(self.rows, dtype=torch.float64), torch.zeros(self.back_rows, dtype=torch.float64)

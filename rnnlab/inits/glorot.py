@@ -13,6 +13,6 @@ def glorot(draws: Draws) -> LayerWeights:
     bound = (3 / draws.hidden) ** 0.5
     return LayerWeights(
         draws.glorot_inputs(),
-        bound * draws.uniform("weight_hh", draws.rows, draws.hidden),
+        bound * draws.uniform("weight_hh", draws.back_rows, draws.hidden),
         *draws.zero_biases(),
     )

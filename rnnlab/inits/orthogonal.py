@@ -15,6 +15,6 @@ def orthogonal(draws: Draws, gain: float = 1.0) -> LayerWeights:
     RMS singular value of 0.5. Source: Saxe 2014; gains 0.9 to 1.2 from Henaff 2016.
     """
     size = draws.hidden
-    q, r = torch.linalg.qr(draws.normal("weight_hh", len(draws.gates), size, size))
+    q, r = torch.linalg.qr(draws.normal("weight_hh", len(draws.back), size, size))
     q = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
-    return LayerWeights(draws.glorot_inputs(), (gain * q).reshape(draws.rows, size), *draws.zero_biases())
+    return LayerWeights(draws.glorot_inputs(), (gain * q).reshape(draws.back_rows, size), *draws.zero_biases())

@@ -57,7 +57,8 @@ def anchor_gradients(
     last_SBH = seen[-1][state][last_B, :, torch.arange(len(last_B))].transpose(0, 1)
     v_BH = (directions(len(last_B), network.hidden, seed) if v_BH is None else v_BH).to(last_SBH)
     flat = [probe for layer in probes for probe in layer.values()]
-    found = iter(torch.autograd.grad((last_SBH * v_BH).sum(), flat))
+    # a state that nothing reads (the last c of a lower layer, h of an LRU) has a gradient of 0
+    found = iter(torch.autograd.grad((last_SBH * v_BH).sum(), flat, materialize_grads=True))
     return [{name: next(found) for name in layer} for layer in probes]
 
 

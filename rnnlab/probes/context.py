@@ -78,7 +78,7 @@ class ProbeContext:
         y = y.double() if y.is_floating_point() else y
         loss_TSB = loss_by_timestep(self.task.objective, out, y)
         flat = [probe for layer in probes for probe in layer.values()]
-        found = iter(torch.autograd.grad(loss_TSB[list(positions)].sum(), [x, *flat]))
+        found = iter(torch.autograd.grad(loss_TSB[list(positions)].sum(), [x, *flat], materialize_grads=True))
         dx = next(found)
         states = [{state: next(found) for state in layer} for layer in probes]
         return Gradients(states, dx, loss_TSB.detach())

@@ -19,10 +19,14 @@ def weight_share_curves(context: ProbeContext) -> list[Curve]:
 
     delta_t is the gradient of a sequence's summed loss at W_hh h_(t-1) + b_hh, all gates; the sum over t and
     sequences of delta_t h_(t-1)^T is the gradient of W_hh. Of one sequence the norm is ‖delta_t‖ ‖h_(t-1)‖;
-    curves are the RMS over sequences. It is 0 where h_(t-1) is, however large dL/dh_t is, so always at t = 0.
+    curves are the RMS over sequences. Of a cell whose W_hh reads anything but h_(t-1), or that has none, there is no
+    curve; where a cell makes its matrix from W_hh, delta_t h_(t-1)^T is that matrix's. It is 0 where h_(t-1) is,
+    however large dL/dh_t is, so always at t = 0.
     Sources: Pascanu 2013 ("temporal components"), Aicher 2019. Cost: cheap, one step of all timesteps at once.
     """
-    curves = []
+    curves: list[Curve] = []
+    if not context.network.cell.reads_h:
+        return curves
     for layer in range(context.network.depth):
         delta_TSBG = weight_deltas(context, layer)
         h_TSBH = before(context.states[layer]["h"])
@@ -48,11 +52,11 @@ def weight_deltas(context: ProbeContext, layer: int) -> Tensor:
         rows = [part[:, lane].flatten(0, 1)[:, None] for part in (x_TSBI, *earlier, *(totals[n] for n in cell.states))]
         found = []
         for x, *parts in zip(*(torch.split(row, ROWS) for row in rows), strict=True):
-            w_ih, w_hh, b_ih, b_hh = (w[lane].expand(len(x), *w.shape[1:]) for w in weights)
-            bias = b_hh.clone().requires_grad_()
+            rows_of = Weights(*(w[lane].expand(len(x), *w.shape[1:]) for w in weights))
+            bias = rows_of.b_hh_SG.clone().requires_grad_()
             state, total = tuple(parts[: len(cell.states)]), tuple(parts[len(cell.states) :])
             with torch.enable_grad():
-                after = cell.step(Weights(w_ih, w_hh, b_ih, bias), x, state)
+                after = cell.step(rows_of._replace(b_hh_SG=bias), x, state)
             found.append(torch.autograd.grad(after, bias, total)[0])
         delta_TSBG[:, lane] = torch.cat(found).view(steps, batch, -1)
     return delta_TSBG

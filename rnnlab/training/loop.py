@@ -276,8 +276,9 @@ def train(spec: TrialSpec, recorder: Recorder | None = None, stop: Callable[[], 
 def judge_lane(measured: list[Curve], lane: int, lag: int, spec: TrialSpec, network: Network) -> Verdict:
     """The verdict of one lane at one probe: its worst layer's; in a layer, the state that verdicts read."""
     by_layer: dict[int, dict[str, Verdict]] = {}
+    judged = network.cell.judged or ("h", network.cell.anchor_state)
     for curve in measured:
-        if curve.kind == "anchor":
+        if curve.kind == "anchor" and curve.state in judged:
             assert curve.layer is not None
             assert curve.state is not None
             verdict = curve.verdict(lag, lane, spec.probe.verdict)

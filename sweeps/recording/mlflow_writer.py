@@ -39,8 +39,9 @@ CHARTED = 1e30
 LOWEST = -40.0
 """log10 of the smallest norm that a chart shows: an exact 0 at -320 would flatten the rest."""
 
-ZERO_BY_DEFINITION = {"anchor_h": 0, "total_c": -1}
-"""Of a cell whose anchor is c: points that are 0 since h_T and c_T lie on no path to each other; charts lack them."""
+ZERO_BY_DEFINITION = {"anchor_h": 0, "total": -1}
+"""Of a cell whose anchor is c and not h: points that are 0 since h_T and c_T lie on no path to each other; charts lack
+them (`total` is that of the anchored state)."""
 LONGEST_TAG = 8000
 """Characters that MLflow keeps of a tag, the description being one."""
 CUT = "\n\n_Cut here: the report among the artifacts has all of it._"
@@ -269,7 +270,10 @@ class MlflowWriter:
         return run
 
     def _curve_metrics(self, run: OpenRun) -> list[Metric]:
-        """Curves of the top layer at the first, a middle and the last probed update, median over replicates."""
+        """Curves of the top layer at the first, a middle and the last probed update, median over replicates.
+
+        Of the states only h and the one that verdicts read.
+        """
         arrays = run.archive.arrays
         updates = arrays.pop("updates")
         rows = charted_rows(arrays) if len(updates) else None
@@ -279,15 +283,18 @@ class MlflowWriter:
         metrics: list[Metric] = []
         for name in arrays:  # `NAME/log10` is none of them: charts end at `LOWEST` anyway
             of_a_charted_kind = name in CHARTED_KINDS or name.startswith(tuple(f"{kind}_" for kind in CHARTED_KINDS))
-            if of_a_charted_kind and (name.endswith(top) or "_l" not in name.replace("anytime_loss", "")):
+            other_state = name.startswith(("total_", "anchor_")) and name.split("_")[1] not in ("h", run.begun.state)
+            here = name.endswith(top) or "_l" not in name.replace("anytime_loss", "")
+            if of_a_charted_kind and here and not other_state:
                 median_UK = over_replicates(arrays, name)
                 for when, row in zip(names.WHEN, rows, strict=True):
                     timestamp = run.begun.started_ms + int(updates[row])
                     shown = name.removesuffix(top)
                     key = names.by_step(shown, when)
                     values_K = _log10(median_UK[row]) if "log10" in key else median_UK[row]
-                    if run.begun.state == "c" and shown in ZERO_BY_DEFINITION:
-                        values_K[ZERO_BY_DEFINITION[shown]] = np.nan
+                    zero = ZERO_BY_DEFINITION.get(shown.removesuffix(f"_{run.begun.state}"))
+                    if run.begun.state != "h" and zero is not None:
+                        values_K[zero] = np.nan
                     metrics += [
                         Metric(key, float(value), timestamp, step)
                         for step, value in enumerate(values_K)

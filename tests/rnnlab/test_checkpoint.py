@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from rnnlab.cells import CELLS
 from rnnlab.clipping import CLIPS
 from rnnlab.errors import DataError
 from rnnlab.recorder import MemoryRecorder
@@ -66,12 +67,18 @@ OPTIONS = {
     "adding": {"length": 20}, "copying": {"length": 8}, "temporal_order": {"length": 20}, "digits": {"read": "rows"},
     "weather": {},
 }  # fmt: skip
+SHORT = {"updates": 20, "evaluations": 4}
 CASES: list[dict[str, Any]] = [
     *({"task": {"kind": kind, **options}} for kind, options in OPTIONS.items()),
     *({"optim": {"kind": kind, "lr": 1e-2, "batch": 4}} for kind in OPTIMISERS),
     {"optim": {"kind": "sgd", "momentum": 0.9, "lr": 1e-2, "batch": 4}},
     *({"optim": {"clip": kind, "lr": 1e-2, "batch": 4}} for kind in CLIPS),
     *({"model": {"cell": cell, "hidden": 6, "depth": 2}} for cell in ("rnn", "lstm", "gru")),
+    *(
+        {"task": {"kind": "adding", "length": 12}, "model": {"cell": cell, "hidden": 8, "depth": 2}, "budget": SHORT}
+        for cell in CELLS
+        if cell not in ("rnn", "lstm", "gru")
+    ),
     {"probe": {"measure": "signals"}},
 ]
 

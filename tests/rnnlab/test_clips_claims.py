@@ -186,7 +186,7 @@ class TestZScore:
 
 def hooked(cell: Cell, weights: Weights, x_TSBI: Tensor, clamp: Callable[[Tensor], Tensor]) -> Tensor:
     """torch's equations of the three cells step by step, `clamp` hooked to the gradient at the pre-activations."""
-    w_ih, w_hh, b_ih, b_hh = weights
+    w_ih, w_hh, b_ih, b_hh, _ = weights
     h = c = x_TSBI.new_zeros(*x_TSBI.shape[1:3], w_hh.shape[-1])
     seen = []
     for x_SBI in x_TSBI:

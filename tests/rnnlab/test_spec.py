@@ -185,8 +185,8 @@ class TestChoices:
 
     def test_an_unknown_name_lists_the_choices(self) -> None:
         with pytest.raises(SpecError) as caught:
-            choose(CELLS, "transformer")
-        assert str(caught.value) == "cell 'transformer' is unknown (choices: rnn, lstm, gru)"
+            choose(CELLS, "kkk")
+        assert str(caught.value) == f"cell 'kkk' is unknown (choices: {', '.join(CELLS)})"
 
 
 class TestRefusals:
@@ -242,7 +242,10 @@ class TestRefusals:
             ({"cell": "gru", "activation": "tanh"}, ["leave activation out", "`when: {cell: rnn}`"]),
             ({"cell": "gru", "init": "identity"}, ["init 'identity' requires the cell rnn", "is 'gru'"]),
             ({"cell": "gru", "bias_init": "forget_bias"}, ["bias_init 'forget_bias' requires the cell lstm"]),
-            ({"bias_init": "chrono"}, ["requires the cell lstm or gru", "`when: {cell: ['lstm', 'gru']}`"]),
+            (
+                {"bias_init": "chrono"},
+                ["requires the cell lstm or gru", "`when: {cell: lstm}`, with those of these cells that it has"],
+            ),
             ({"bias_init": {"chrono": 60}}, ["the cell is 'rnn'"]),
         ],
         ids=str,
