@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from rnnlab.activations import ACTIVATIONS
+from rnnlab.between import BETWEEN
 from rnnlab.cells import CELLS
 from rnnlab.choices import Choice, From, Table, choose, nearest, options_of, parse_choice
 from rnnlab.clipping import CLIPS
@@ -30,6 +31,14 @@ class Spec(BaseModel):
     """A frozen model that refuses extra keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quiet: ClassVar[tuple[str, ...]] = ()
+    """Fields that are written only where they are not the default: a spec from before them keeps its hash."""
+
+    def _spoken(self, data: dict[str, Any]) -> dict[str, Any]:
+        fields = type(self).model_fields
+        still = {name for name in self.quiet if getattr(self, name) == fields[name].get_default()}
+        return {name: value for name, value in data.items() if name not in still}
 
 
 class FlatSpec(Spec):
@@ -68,7 +77,7 @@ class FlatSpec(Spec):
 
     @model_serializer(mode="wrap")
     def _flat(self, handler: Any) -> dict[str, Any]:
-        data = handler(self)
+        data = self._spoken(handler(self))
         options = {name: value for name, value in data.pop("options", {}).items() if value is not None}
         kind = {"kind": data.pop("kind")} if "kind" in data else {}
         return {**kind, **options, **data}
@@ -91,8 +100,25 @@ class TaskSpec(FlatSpec):
     """None: where the task has it by definition."""
 
 
+class TruncateSpec(Spec):
+    """Truncated backpropagation, BPTT(k2; k1) of Williams & Peng 1990."""
+
+    k1: int = Field(ge=1)
+    """Timesteps between two backward passes."""
+    k2: int = Field(ge=1)
+    """Timesteps that each goes back through; gradients past it are exactly 0."""
+
+    @model_validator(mode="after")
+    def _reaches(self) -> Self:
+        if self.k2 < self.k1:
+            raise SpecError(f"`k1 <= k2` must hold, but got (k1={self.k1}, k2={self.k2}); losses would be left out")
+        return self
+
+
 class ModelSpec(Spec):
     """A recurrent network: cells stacked in depth, and a linear readout."""
+
+    quiet = ("between", "zoneout_h", "zoneout_c", "dropout", "dilation", "dilation_start", "truncate")
 
     cell: Annotated[Choice, From(CELLS)] = parse_choice(CELLS, "rnn")
     activation: Annotated[Choice, From(ACTIVATIONS)] | None = None
@@ -105,6 +131,24 @@ class ModelSpec(Spec):
     """How weights begin."""
     bias_init: Annotated[Choice, From(BIAS_INITS)] = parse_choice(BIAS_INITS, "default")
     """How gate biases begin, after `init`."""
+    between: Annotated[Choice, From(BETWEEN)] = parse_choice(BETWEEN, "plain")
+    """What a layer's h becomes before the next one reads it."""
+    zoneout_h: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """p that a unit keeps its h, in training; elsewhere a share p of it."""
+    zoneout_c: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """The same of c, of a cell that has one."""
+    dropout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """p that a unit's h is not read back, in training: one mask for all timesteps (recurrent, variational)."""
+    dilation: int = Field(1, ge=1, le=16)
+    """Base b: h_t of layer l, counted from 0, follows from h_(t-d), d = dilation_start b^l."""
+    dilation_start: int = Field(1, ge=1, le=4096)
+    """d of the bottom layer."""
+    truncate: TruncateSpec | None = None
+    """Truncated backpropagation; None: through all timesteps."""
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: Any) -> dict[str, Any]:
+        return self._spoken(handler(self))
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +179,10 @@ class ModelSpec(Spec):
                 f"{self.activation.kind!r}; choose another init, or in a space add "
                 f"`when: {{activation: {list(known)}}}`"
             )
+        if self.zoneout_c or self.dropout:
+            from rnnlab.architecture import check_cell  # loads the cell, and with it torch
+
+            check_cell(self)
         return self
 
 
