@@ -297,14 +297,18 @@ def build(spec: ModelSpec, inputs: int, outputs: int | None, length: int, seeds:
     architecture = load_architecture(spec)
     lanes = [_initial(spec, cell, inputs, outputs, length, seed) for seed in seeds]
     if architecture.between.shapes(spec.hidden):
-        lanes = [torch.cat([lane, _connections(spec, architecture, seed)]) for lane, seed in zip(lanes, seeds, strict=True)]
+        lanes = [
+            torch.cat([lane, _connections(spec, architecture, seed)]) for lane, seed in zip(lanes, seeds, strict=True)
+        ]
     theta_SP = torch.stack(lanes).float()
     return Network(cell, inputs, spec.hidden, spec.depth, outputs, theta_SP, architecture)
 
 
 def _connections(spec: ModelSpec, architecture: Architecture, seed: int) -> Tensor:
     """One lane's parameters of the connections between layers, float64, (P,)."""
-    begun = [architecture.between.begin(Draws(seed, layer, (), spec.hidden, spec.hidden)) for layer in range(1, spec.depth)]
+    begun = [
+        architecture.between.begin(Draws(seed, layer, (), spec.hidden, spec.hidden)) for layer in range(1, spec.depth)
+    ]
     parts = [own[name].flatten() for own in begun for name in architecture.between.shapes(spec.hidden)]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 

@@ -22,6 +22,7 @@ from rnnlab.clipping import CLIPS
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
 from rnnlab.probes import PRESETS, PROBES, USUAL
+from rnnlab.regularisers import REGULARISERS
 from rnnlab.tasks import TASKS
 from rnnlab.training import OPTIMISERS
 from rnnlab.written import dump_yaml, read_spec_file, validated
@@ -190,6 +191,7 @@ class OptimSpec(FlatSpec):
     """How a network is updated: optimiser and its options, learning rate, batch, clip."""
 
     table: ClassVar[Table] = OPTIMISERS
+    quiet = ("regulariser",)
     kind: str = "adam"
     lr: float = Field(1e-3, gt=0, le=100, allow_inf_nan=False)
     """Learning rate."""
@@ -197,6 +199,8 @@ class OptimSpec(FlatSpec):
     """B, sequences in an update."""
     clip: Annotated[Choice, From(CLIPS)] = parse_choice(CLIPS, "none")
     """What is done to the gradient first."""
+    regulariser: Annotated[Choice, From(REGULARISERS)] = parse_choice(REGULARISERS, "none")
+    """What is added to the gradient before that."""
 
 
 class VerdictSpec(Spec):
@@ -301,6 +305,32 @@ class TrialSpec(Spec):
             raise SpecError(
                 f"clip {kind!r} requires the cell {' or '.join(cells)}, but the cell is {cell!r}; choose another clip, "
                 f"or in a space add `when: {{cell: {list(cells)}}}`"
+            )
+        if kind == "timestep" and (self.model.zoneout_h or self.model.zoneout_c or self.model.truncate):
+            raise SpecError(
+                "clip 'timestep' requires neither zoneout nor truncate, whose passes autograd does; drop one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _regulariser_fits(self) -> Self:
+        chosen, model = self.optim.regulariser, self.model
+        line = choose(REGULARISERS, chosen.kind)
+        if line.cells is not None and model.cell.kind not in line.cells:
+            raise SpecError(
+                f"regulariser {chosen.kind!r} requires the cell {' or '.join(line.cells)}, but the cell is "
+                f"{model.cell.kind!r}; choose another, or in a space add `when: {{cell: {list(line.cells)}}}`"
+            )
+        if line.activations is not None and model.activation and model.activation.kind not in line.activations:
+            raise SpecError(
+                f"regulariser {chosen.kind!r} requires the activation {' or '.join(line.activations)}, but the "
+                f"activation is {model.activation.kind!r}; choose another, or in a space add "
+                f"`when: {{activation: {list(line.activations)}}}`"
+            )
+        if chosen.kind == "omega" and (model.zoneout_h or model.dropout or self.optim.clip.kind == "timestep"):
+            raise SpecError(
+                "regulariser 'omega' requires neither zoneout_h nor dropout nor the clip 'timestep', with which W_hh "
+                "alone is not what takes delta back; drop one"
             )
         return self
 

@@ -76,7 +76,8 @@ class Windows:
         times_T = torch.arange(self.steps)
         window_T = times_T // self.k1
         row_T = times_T - self.ends_W[window_T] + self.k2
-        return value.unflatten(2, (-1, batch)).transpose(1, 2)[row_T, window_T]
+        parts = value.reshape(*value.shape[:2], -1, batch, value.shape[-1])  # (K, S, W, B, N)
+        return parts.transpose(1, 2)[row_T, window_T]
 
     def run(
         self,

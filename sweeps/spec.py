@@ -73,7 +73,8 @@ class SweepSpec(Spec):
 
     def _check_base(self) -> None:
         """What all configurations share must be known by itself, or the error would name the space."""
-        lone = {name: value for name, value in self.model.items() if name not in TABLES}
+        # c is a state of some cells only: which one it is, is known with the space
+        lone = {name: value for name, value in self.model.items() if name not in {*TABLES, "zoneout_c"}}
         optim = {name: value for name, value in self.optim.items() if name in ("lr", "batch", "clip")}
         validated(TrialSpec, {"task": {"kind": "adding"}, "model": lone, "optim": optim})
         for name, value in self.model.items():

@@ -35,8 +35,8 @@ def lyapunov_curve(context: ProbeContext) -> list[Curve]:
 def lyapunov_exponents(network: Network, x_TSBI: Tensor, theta_SP: Tensor, count: int | None = None) -> Tensor:
     """Mean over timesteps and sequences of ln |R_ii| with Q R = J_t Q, J_t = dz_t/dz_(t-1), (S, M).
 
-    z holds all states of all layers; where a layer is dilated by d, those of its last d timesteps. All D exponents add up to the mean of ln |det J_t|. A single step has no
-    J_t and gives 0.
+    z holds all states of all layers; where a layer is dilated by d, those of its last d timesteps. All D exponents
+    add up to the mean of ln |det J_t|. A single step has no J_t and gives 0.
 
     Args:
         count: M, the leading ones; None: all D.
@@ -54,7 +54,9 @@ def lyapunov_exponents(network: Network, x_TSBI: Tensor, theta_SP: Tensor, count
         sums_SBM = x_TSBI.new_zeros(lanes, batch, count)
         for t in range(1, steps):
             # every sequence stands there once for each of the M tangents
-            tangents = list(q_SBDM.reshape(lanes, batch, -1, size, count).permute(2, 0, 1, 4, 3).flatten(2, 3).unbind(0))
+            tangents = list(
+                q_SBDM.reshape(lanes, batch, -1, size, count).permute(2, 0, 1, 4, 3).flatten(2, 3).unbind(0)
+            )
             # of a dilated layer one of d slots moves at a time: the state d timesteps ago
             rows = slots_at(strides, len(names), t)
             states = [

@@ -39,7 +39,11 @@ def gate_values(context: ProbeContext, layer: int) -> dict[str, tuple[Tensor, Te
     cell, seen = context.network.cell, context.states[layer]
     weights = context.network.layers(context.theta_SP)[layer]
     by_x = project(weights.w_ih_SGI, weights.b_ih_SG, context.below(layer)).transpose(0, 1).chunk(len(cell.gates), -1)
-    by_h = project(weights.w_hh_SGH, weights.b_hh_SG, before(seen["h"], context.network.architecture.stride(layer))).transpose(0, 1).chunk(len(cell.gates), -1)
+    by_h = (
+        project(weights.w_hh_SGH, weights.b_hh_SG, before(seen["h"], context.network.architecture.stride(layer)))
+        .transpose(0, 1)
+        .chunk(len(cell.gates), -1)
+    )
     x_of, h_of = dict(zip(cell.gates, by_x, strict=True)), dict(zip(cell.gates, by_h, strict=True))
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name in cell.gates:
