@@ -72,7 +72,8 @@ def exponents_of(network: Network, x_TSBI: Tensor, theta_SP: Tensor, count: int)
     sums_SBM = x_TSBI.new_zeros(lanes, batch, count)
     for t in range(steps):
         rows = slots_at(strides, each, t)
-        starts = [z[row] if z[row].requires_grad else z[row].requires_grad_() for row in rows]
+        # copies: the path from one state of a timestep to another of it (c to h) is none of this step's
+        starts = [z[row].clone() if z[row].requires_grad else z[row].requires_grad_() for row in rows]
         below, after = x_TSBI[t].repeat_interleave(count, 1), list[Tensor]()
         for layer, weights in enumerate(layers):
             new = network.cell.step(weights, below, tuple(starts[layer * each : (layer + 1) * each]))
