@@ -21,6 +21,7 @@ from rnnlab.choices import Choice, From, Table, choose, nearest, options_of, par
 from rnnlab.clipping import CLIPS
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
+from rnnlab.plugin_check import check_model, check_trial
 from rnnlab.probes import PRESETS, PROBES, USUAL
 from rnnlab.regularisers import REGULARISERS
 from rnnlab.tasks import TASKS
@@ -166,20 +167,21 @@ class ModelSpec(Spec):
             (INITS, self.init),
             (BIAS_INITS, self.bias_init),
         ):
-            cells = table[choice.kind].cells if choice else None
+            cells = choose(table, choice.kind).cells if choice else None
             if choice and cells is not None and self.cell.kind not in cells:
                 raise SpecError(
                     f"{table.noun} {choice.kind!r} requires the cell {' or '.join(cells)}, but the cell is "
                     f"{self.cell.kind!r}; leave {table.noun} out, or in a space add "
                     f"`when: {{cell: {cells[0] if len(cells) == 1 else list(cells)}}}`"
                 )
-        known = INITS[self.init.kind].activations
+        known = choose(INITS, self.init.kind).activations
         if known is not None and self.activation is not None and self.activation.kind not in known:
             raise SpecError(
                 f"init {self.init.kind!r} requires the activation {' or '.join(known)}, but the activation is "
                 f"{self.activation.kind!r}; choose another init, or in a space add "
                 f"`when: {{activation: {list(known)}}}`"
             )
+        check_model(self)
         if self.zoneout_c or self.dropout:
             from rnnlab.architecture import check_cell  # loads the cell, and with it torch
 
@@ -298,9 +300,14 @@ class TrialSpec(Spec):
         return content_hash(data)
 
     @model_validator(mode="after")
+    def _own_code_fits(self) -> Self:
+        check_trial(self)
+        return self
+
+    @model_validator(mode="after")
     def _clip_fits(self) -> Self:
         kind, cell = self.optim.clip.kind, self.model.cell.kind
-        cells = CLIPS[kind].cells
+        cells = choose(CLIPS, kind).cells
         if cells is not None and cell not in cells:
             raise SpecError(
                 f"clip {kind!r} requires the cell {' or '.join(cells)}, but the cell is {cell!r}; choose another clip, "

@@ -84,12 +84,14 @@ class SweepSpec(Spec):
                 except SpecError as error:
                     raise SpecError(f"model.{name}: {error}") from None
         fields = [name for name in OptimSpec.model_fields if name != "options"]
-        known = [*fields, *dict.fromkeys(option for line in OPTIMISERS.values() for option in line.options)]
+        kind = str(self.optim.get("kind", "adam"))
+        lines = [*OPTIMISERS.values(), *([choose(OPTIMISERS, kind)] if ":" in kind else [])]
+        known = [*fields, *dict.fromkeys(option for line in lines for option in line.options)]
         for name in self.optim:
             if name not in known:
                 raise SpecError(f"optim.{name}: no such key{nearest(name, known)} (keys: {', '.join(known)})")
         try:
-            choose(OPTIMISERS, str(self.optim.get("kind", "adam")))
+            choose(OPTIMISERS, kind)
         except SpecError as error:
             raise SpecError(f"optim.kind: {error}") from None
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from rnnlab.activations.base import Activation
 
 States = dict[str, Tensor]
 """Every state by name, each (T, S, B, H); `h` is what the next layer and the readout see."""
@@ -43,17 +46,20 @@ class Cell(ABC):
     anchor_state: ClassVar[str] = "h"
     """The state whose G2 curve a verdict reads."""
 
+    def __init__(self, activation: Activation | None = None) -> None:
+        assert activation is None
+
     @abstractmethod
     def step(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states after one timestep, each (S, B, H), differentiable by autograd: the definition."""
 
-    @abstractmethod
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
-        """All states at all timesteps, differentiable once, on the fastest path; equal to `loop`.
+        """All states at all timesteps, differentiable once, on the fastest path; equal to `loop`, which it is here.
 
         Args:
             probes: zeros (T, S, B, H) by state name, whose gradients are wanted. Their values are not read.
         """
+        return loop(self, weights, x_TSBI, probes)
 
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
         """h alone at all timesteps (T, S, B, H), on the path that training takes; equal to `scan`.

@@ -27,22 +27,26 @@ STATUSES = ("queued", "running", "stopped", "failed", "finished")
 def tables() -> dict[str, Table]:
     """Every table of alternatives that a spec chooses from."""
     from rnnlab.activations import ACTIVATIONS
+    from rnnlab.between import BETWEEN
     from rnnlab.cells import CELLS
     from rnnlab.clipping import CLIPS
     from rnnlab.inits import INITS
     from rnnlab.probes import PROBES
+    from rnnlab.regularisers import REGULARISERS
     from rnnlab.tasks import TASKS
     from sweeps.search import PRUNERS, SAMPLERS
 
     return {
         "cells": CELLS, "activations": ACTIVATIONS, "inits": INITS, "clips": CLIPS, "tasks": TASKS,
+        "between": BETWEEN, "regularisers": REGULARISERS,
         "probes": PROBES, "samplers": SAMPLERS, "pruners": PRUNERS, "recipes": RECIPES,
     }  # fmt: skip
 
 
 @router.get("/tables/{kind}", responses=RESPONSES)
 def table(caller: Viewer, kind: Annotated[str, Path(max_length=50)]) -> Page[TableLine]:
-    """What a spec may choose from: cells, activations, inits, clips, tasks, probes, samplers, pruners, recipes."""
+    """What a spec may choose from: cells, activations, inits, clips, tasks, between, regularisers, probes,
+    samplers, pruners, recipes."""
     known = tables()
     if kind not in known:
         raise Refused(404, f"there is no table {kind!r} (tables: {', '.join(known)})")
