@@ -98,7 +98,7 @@ class Network(nn.Module):
             probes: for each layer, zeros (T, S, B, H) by state whose gradients are the exact total dL/ds_t.
         """
         seen: list[States] = []
-        named, x = self.named(theta_SP), self._over_lanes(x_TSBI)
+        named, x = self._connections(theta_SP), self._over_lanes(x_TSBI)
         if self.architecture.truncate and torch.is_grad_enabled():
             return self._in_windows(x, theta_SP, probes)
         for layer, weights in enumerate(self.layers(theta_SP)):
@@ -108,7 +108,7 @@ class Network(nn.Module):
 
     def reads(self, x_TSBI: Tensor, seen: Sequence[States], theta_SP: Tensor | None = None) -> list[Tensor]:
         """What every layer reads, bottom first, and last what the readout reads, at the states `seen`."""
-        named, found = self.named(theta_SP), [self._over_lanes(x_TSBI)]
+        named, found = self._connections(theta_SP), [self._over_lanes(x_TSBI)]
         for layer, states in enumerate(seen):
             found.append(self.connected(layer, named, found[-1], states["h"]))
         return found
@@ -154,7 +154,7 @@ class Network(nn.Module):
             limit: acts on delta_t at every t of the backward pass; then there are no probes.
             noise: of every lane, what masks of zoneout and dropout are drawn from; None: evaluation.
         """
-        x, named, architecture = self._over_lanes(x_TSBI), self.named(theta_SP), self.architecture
+        x, named, architecture = self._over_lanes(x_TSBI), self._connections(theta_SP), self.architecture
         if architecture.truncate and torch.is_grad_enabled():
             by_name = None if probes is None else [{"h": probe} for probe in probes]
             seen = self._in_windows(x, theta_SP, by_name, noise)
@@ -261,6 +261,10 @@ class Network(nn.Module):
                 if not name.startswith("readout"):
                     getattr(made, name).copy_(value[replicate])
         return made
+
+    def _connections(self, theta_SP: Tensor | None) -> Mapping[str, Tensor]:
+        """Parameters by name where connections have some; most have none, and a small network feels the views."""
+        return self.named(theta_SP) if self.architecture.between.shapes(self.hidden) else {}
 
     def _over_lanes(self, x_TSBI: Tensor) -> Tensor:
         return x_TSBI.expand(-1, self.lanes, -1, -1)

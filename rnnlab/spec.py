@@ -102,6 +102,10 @@ class TaskSpec(FlatSpec):
     """None: where the task has it by definition."""
 
 
+FURTHEST = 1024
+"""Timesteps that a dilated layer may reach back in one step."""
+
+
 class TruncateSpec(Spec):
     """Truncated backpropagation, BPTT(k2; k1) of Williams & Peng 1990."""
 
@@ -143,7 +147,7 @@ class ModelSpec(Spec):
     """p that a unit's h is not read back, in training: one mask for all timesteps (recurrent, variational)."""
     dilation: int = Field(1, ge=1, le=16)
     """Base b: h_t of layer l, counted from 0, follows from h_(t-d), d = dilation_start b^l."""
-    dilation_start: int = Field(1, ge=1, le=4096)
+    dilation_start: int = Field(1, ge=1, le=FURTHEST)
     """d of the bottom layer."""
     truncate: TruncateSpec | None = None
     """Truncated backpropagation; None: through all timesteps."""
@@ -180,6 +184,12 @@ class ModelSpec(Spec):
                 f"init {self.init.kind!r} requires the activation {' or '.join(known)}, but the activation is "
                 f"{self.activation.kind!r}; choose another init, or in a space add "
                 f"`when: {{activation: {list(known)}}}`"
+            )
+        furthest = self.dilation_start * self.dilation ** (self.depth - 1)
+        if furthest > FURTHEST:
+            raise SpecError(
+                f"dilation_start b^(depth - 1) must be at most {FURTHEST:,}, but is {furthest:,} (dilation_start="
+                f"{self.dilation_start}, b={self.dilation}, depth={self.depth}); lower one"
             )
         check_model(self)
         if self.zoneout_c or self.dropout:

@@ -25,8 +25,12 @@ from rnnlab.cells.zoneout import Zoneout
 
 
 def interleaved(value_TSBN: Tensor, stride: int) -> Tensor:
-    """Every `stride`-th timestep as a sequence of its own: (ceil(T / d), S, B d, N), zeros where T ends before."""
+    """Every `stride`-th timestep as a sequence of its own: (ceil(T / d), S, B d, N), zeros where T ends before.
+
+    A stride beyond T is one of T: no timestep follows from another.
+    """
     steps, lanes, batch, size = value_TSBN.shape
+    stride = min(stride, steps)
     rows = -(-steps // stride)
     padded = functional.pad(value_TSBN, (0, 0, 0, 0, 0, 0, 0, rows * stride - steps))
     parts = padded.reshape(rows, stride, lanes, batch, size).permute(0, 2, 3, 1, 4)
@@ -35,6 +39,7 @@ def interleaved(value_TSBN: Tensor, stride: int) -> Tensor:
 
 def restored(value: Tensor, stride: int, steps: int) -> Tensor:
     """What `interleaved` was given, (T, S, B, N)."""
+    stride = min(stride, steps)
     rows, lanes, batch, size = value.shape
     parts = value.reshape(rows, lanes, batch // stride, stride, size).permute(0, 3, 1, 2, 4)
     return parts.reshape(rows * stride, lanes, batch // stride, size)[:steps]

@@ -233,7 +233,7 @@ class TestDilation:
         value = draw(7, 2, 3, 4)
         for d in (1, 2, 3, 7, 9):
             parts = interleaved(value, d)
-            assert parts.shape == (-(-7 // d), 2, 3 * d, 4)
+            assert parts.shape == (-(-7 // d), 2, 3 * min(d, 7), 4)
             assert torch.equal(restored(parts, d, 7), value)
         torch.testing.assert_close(interleaved(value, 2)[:, :, 1], torch.cat([value[1::2, :, 0], torch.zeros(1, 2, 4)]))
 
@@ -387,6 +387,7 @@ def plain_gradient(model: dict[str, Any], x: Tensor, mix: Tensor) -> Tensor:
     [
         ({"zoneout_c": 0.5}, "zoneout_c requires a cell with a state c, but the cell 'rnn' has h"),
         ({"truncate": {"k1": 5, "k2": 3}}, r"`k1 <= k2` must hold, but got \(k1=5, k2=3\)"),
+        ({"dilation": 16, "depth": 4}, "must be at most 1,024, but is 4,096"),
         ({"between": "resdual"}, "between 'resdual' is unknown; did you mean 'residual'"),
         ({"zoneout_h": 1.0}, "zoneout_h: got 1.0, but it should be less than 1"),
     ],
