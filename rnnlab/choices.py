@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, create_model
 from pydantic_core import CoreSchema, core_schema
 
+from rnnlab import plugins
 from rnnlab.errors import SpecError
 
 Options = Mapping[str, tuple[Any, Any]]
@@ -43,6 +44,11 @@ class Line:
     activation: str | None = None
     """Of a cell that takes an activation: which one where none is given."""
 
+    @property
+    def own(self) -> bool:
+        """Whether it is a plug-in, and no part of this project."""
+        return self.path.partition(".")[0] not in ("rnnlab", "sweeps")
+
     @cached_property
     def schema(self) -> type[BaseModel]:
         """The options as a frozen pydantic model that refuses extra keys."""
@@ -57,19 +63,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Table(Mapping[str, Line]):
-    """All alternatives of one kind, by name. `noun` is what messages call one of them."""
+    """All alternatives of one kind, by name, those of installed plug-ins last. `noun` is what messages call one."""
 
     noun: str
     lines: Mapping[str, Line]
 
     def __getitem__(self, name: str) -> Line:
-        return self.lines[name]
+        return self.lines[name] if name in self.lines else plugins.added_to(self)[name]
 
     def __iter__(self) -> Any:
-        return iter(self.lines)
+        return iter([*self.lines, *plugins.added_to(self)])
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return len(self.lines) + len(plugins.added_to(self))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -79,13 +85,17 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def choose(table: Table, name: str) -> Line:
-    """The line called `name`.
+    """The line called `name`: of the table, of an installed plug-in, or of `package.module:Name`, a class or function.
 
     Raises:
         SpecError: no such line; the message lists the choices and the nearest one.
     """
     if name in table.lines:
         return table.lines[name]
+    if plugins.dotted(table, name):
+        return plugins.line_of(table.noun, name)
+    if name in table:
+        return table[name]
     raise SpecError(f"{table.noun} {name!r} is unknown{nearest(name, table)} (choices: {', '.join(table)})")
 
 

@@ -23,7 +23,15 @@ class OneLane(nn.Module):
     def __init__(self, network: Network, replicate: int) -> None:
         super().__init__()
         theta_SP = network.theta.detach()[replicate : replicate + 1].clone()
-        self.network = Network(network.cell, network.inputs, network.hidden, network.depth, network.outputs, theta_SP)
+        self.network = Network(
+            getattr(network.cell, "inner", network.cell),
+            network.inputs,
+            network.hidden,
+            network.depth,
+            network.outputs,
+            theta_SP,
+            network.architecture,
+        )
 
     def forward(self, x_BTI: Tensor) -> Tensor:
         """Outputs at every timestep."""

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from rnnlab.activations import ACTIVATIONS
+from rnnlab.architecture import PLAIN, Architecture, drawn, load_architecture
 from rnnlab.cells import CELLS
 from rnnlab.cells.base import Cell, Limit, States, Weights
+from rnnlab.cells.zoneout import Zoneout
 from rnnlab.choices import Choice, choose
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
 from rnnlab.inits.draws import Draws
 from rnnlab.spec import ModelSpec
+from rnnlab.unrolling import Windows, interleaved, restored
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "vectors")
 """torch's names of one layer's parameters, and of the vectors that a cell may have, followed by `_l0`, `_l1`, ..."""
@@ -46,14 +49,26 @@ class Network(nn.Module):
         depth: L.
         outputs: O; None for a network without a readout.
         theta_SP: parameters of every lane in the order of `shapes`; dtype and lanes are taken from it.
+        architecture: how layers are joined and run through time.
     """
 
-    def __init__(self, cell: Cell, inputs: int, hidden: int, depth: int, outputs: int | None, theta_SP: Tensor) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        inputs: int,
+        hidden: int,
+        depth: int,
+        outputs: int | None,
+        theta_SP: Tensor,
+        architecture: Architecture = PLAIN,
+    ) -> None:
         super().__init__()
-        self.cell, self.inputs, self.hidden, self.depth, self.outputs = cell, inputs, hidden, depth, outputs
+        self.cell, self.architecture = architecture.around(cell), architecture
+        self.inputs, self.hidden, self.depth, self.outputs = inputs, hidden, depth, outputs
         self.shapes = parameter_shapes(
             len(cell.gates), inputs, hidden, depth, outputs, len(cell.recurrent), len(cell.vectors)
         )
+        self.shapes |= between_shapes(architecture, hidden, depth)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
         if theta_SP.shape[1] != sum(self._sizes):
             raise ValueError(f"theta must have {sum(self._sizes)} columns, but has {theta_SP.shape[1]}")
@@ -93,11 +108,32 @@ class Network(nn.Module):
             probes: for each layer, zeros (T, S, B, H) by state whose gradients are the exact total dL/ds_t.
         """
         seen: list[States] = []
-        x = self._over_lanes(x_TSBI)
+        named, x = self._connections(theta_SP), self._over_lanes(x_TSBI)
+        if self.architecture.truncate and torch.is_grad_enabled():
+            return self._in_windows(x, theta_SP, probes)
         for layer, weights in enumerate(self.layers(theta_SP)):
-            seen.append(self.cell.scan(weights, x, probes[layer] if probes else None))
-            x = seen[-1]["h"]
+            seen.append(self._scan(layer, weights, x, probes[layer] if probes else None))
+            x = self.connected(layer, named, x, seen[-1]["h"])
         return seen
+
+    def reads(self, x_TSBI: Tensor, seen: Sequence[States], theta_SP: Tensor | None = None) -> list[Tensor]:
+        """What every layer reads, bottom first, and last what the readout reads, at the states `seen`."""
+        named, found = self._connections(theta_SP), [self._over_lanes(x_TSBI)]
+        for layer, states in enumerate(seen):
+            found.append(self.connected(layer, named, found[-1], states["h"]))
+        return found
+
+    def connected(self, layer: int, named: Mapping[str, Tensor], x: Tensor, h: Tensor) -> Tensor:
+        """What stands above a layer that read x and gave h: x^(l+1).
+
+        Args:
+            named: parameters by name. x, h: (T, S, B, ·), or one timestep's (S, B, ·).
+        """
+        if not layer:
+            return h
+        between = self.architecture.between
+        own = {name: named[f"between.{name}_l{layer}"] for name in between.shapes(self.hidden)}
+        return between(own, x, h)
 
     def top(
         self,
@@ -105,20 +141,103 @@ class Network(nn.Module):
         theta_SP: Tensor | None = None,
         probes: Sequence[Tensor] | None = None,
         limit: Limit | None = None,
+        noise: Sequence[torch.Generator] | None = None,
     ) -> Tensor:
-        """h of the top layer (T, S, B, H), on the fastest path that the cell has.
+        """What the readout reads (T, S, B, H), h of the top layer in a plain stack, on the fastest path there is.
+
+        The arguments are those of `run`.
+        """
+        return self.run(x_TSBI, theta_SP, probes, limit, noise)[1]
+
+    def run(
+        self,
+        x_TSBI: Tensor,
+        theta_SP: Tensor | None = None,
+        probes: Sequence[Tensor] | None = None,
+        limit: Limit | None = None,
+        noise: Sequence[torch.Generator] | None = None,
+    ) -> tuple[list[Tensor], Tensor]:
+        """h of every layer, bottom first, and what the readout reads, each (T, S, B, H).
 
         Args:
             probes: for each layer, zeros (T, S, B, H) whose gradient is the exact total dL/dh_t.
             limit: acts on delta_t at every t of the backward pass; then there are no probes.
+            noise: of every lane, what masks of zoneout and dropout are drawn from; None: evaluation.
         """
-        x = self._over_lanes(x_TSBI)
+        x, named, architecture = self._over_lanes(x_TSBI), self._connections(theta_SP), self.architecture
+        if architecture.truncate and torch.is_grad_enabled():
+            by_name = None if probes is None else [{"h": probe} for probe in probes]
+            seen = self._in_windows(x, theta_SP, by_name, noise)
+            return [states["h"] for states in seen], self.reads(x, seen, theta_SP)[-1]
+        found: list[Tensor] = []
         for layer, weights in enumerate(self.layers(theta_SP)):
-            if limit is None:
-                x = self.cell.fast(weights, x, probes[layer] if probes else None)
+            probe = probes[layer] if probes else None
+            d, masks = architecture.stride(layer), None
+            if noise is not None and architecture.noisy:
+                weights = architecture.dropped(weights, noise)
+                masks = drawn(self.cell, len(x), x.shape[2], self.hidden, noise)
+            if masks is not None:
+                h = self._scan(layer, weights, x, None if probe is None else {"h": probe}, masks)["h"]
+            elif d > 1:
+                below = interleaved(x, d)
+                at = None if probe is None else interleaved(probe, d)
+                h = self.cell.fast(weights, below, at) if limit is None else self.cell.limited(weights, below, limit)
+                h = restored(h, d, len(x))
+            elif limit is None:
+                h = self.cell.fast(weights, x, probe)
             else:
-                x = self.cell.limited(weights, x, limit)
-        return x
+                h = self.cell.limited(weights, x, limit)
+            found.append(h)
+            x = self.connected(layer, named, x, h)
+        return found, x
+
+    def _scan(
+        self,
+        layer: int,
+        weights: Weights,
+        x_TSBI: Tensor,
+        probes: Mapping[str, Tensor] | None,
+        masks: Sequence[Tensor] | None = None,
+    ) -> States:
+        """All states of one layer (T, S, B, H), strided where the layer is."""
+        d, steps = self.architecture.stride(layer), len(x_TSBI)
+        if d > 1:
+            x_TSBI = interleaved(x_TSBI, d)
+            probes = probes and {name: interleaved(probe, d) for name, probe in probes.items()}
+            masks = masks and [interleaved(mask, d) for mask in masks]
+        if masks is None:
+            seen = self.cell.scan(weights, x_TSBI, probes)
+        else:
+            assert isinstance(self.cell, Zoneout)
+            seen = self.cell.noisy(weights, x_TSBI, masks, probes)
+        return {name: restored(state, d, steps) for name, state in seen.items()} if d > 1 else seen
+
+    def _in_windows(
+        self,
+        x_TSBI: Tensor,
+        theta_SP: Tensor | None,
+        probes: Sequence[Mapping[str, Tensor]] | None,
+        noise: Sequence[torch.Generator] | None = None,
+    ) -> list[States]:
+        """All states of all layers, whose gradients go back as far as truncated backpropagation lets them."""
+        assert self.architecture.truncate is not None
+        steps, _, batch, _ = x_TSBI.shape
+        windows = Windows(steps, *self.architecture.truncate)
+        named, seen = self.named(theta_SP), []
+        whole, x = x_TSBI, windows.cut(x_TSBI)
+        for layer, weights in enumerate(self.layers(theta_SP)):
+            masks = None
+            if noise is not None and self.architecture.noisy:
+                weights = self.architecture.dropped(weights, noise)
+                masks = drawn(self.cell, steps, batch, self.hidden, noise)
+            with torch.no_grad():
+                states = self._scan(layer, weights, whole, None, masks)
+                whole = self.connected(layer, named, whole, states["h"])
+            by_name = probes[layer] if probes else None
+            found = windows.run(self.cell, weights, x, states, self.architecture.stride(layer), by_name, masks)
+            x = self.connected(layer, named, x, found["h"])
+            seen.append({name: windows.joined(state, batch) for name, state in found.items()})
+        return seen
 
     def read(self, h_TSBH: Tensor, theta_SP: Tensor | None = None) -> Tensor:
         """The readout of top-layer states: (T, S, B, H) -> (T, S, B, O)."""
@@ -134,8 +253,10 @@ class Network(nn.Module):
         """A torch module with one lane's recurrent weights (time first); its outputs are this network's.
 
         Raises:
-            SpecError: a cell that torch.nn does not have, or an activation that torch.nn.RNN does not.
+            SpecError: a cell, an architecture or an activation that torch.nn does not have.
         """
+        if not self.architecture.known_to_torch:
+            raise SpecError("torch's modules are plain stacks, but this network has connections, zoneout or dilation")
         kind = next((name.upper() for name in IN_TORCH if type(self.cell) is CELLS[name].load()), None)
         if kind is None:
             raise SpecError(
@@ -155,6 +276,10 @@ class Network(nn.Module):
                 if not name.startswith("readout"):
                     getattr(made, name).copy_(value[replicate])
         return made
+
+    def _connections(self, theta_SP: Tensor | None) -> Mapping[str, Tensor]:
+        """Parameters by name where connections have some; most have none, and a small network feels the views."""
+        return self.named(theta_SP) if self.architecture.between.shapes(self.hidden) else {}
 
     def _over_lanes(self, x_TSBI: Tensor) -> Tensor:
         return x_TSBI.expand(-1, self.lanes, -1, -1)
@@ -184,6 +309,12 @@ def parameter_shapes(
     return shapes
 
 
+def between_shapes(architecture: Architecture, hidden: int, depth: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of one lane's connections between layers, which stand after everything else."""
+    shapes = architecture.between.shapes(hidden)
+    return {f"between.{name}_l{layer}": shape for layer in range(1, depth) for name, shape in shapes.items()}
+
+
 def build(spec: ModelSpec, inputs: int, outputs: int | None, length: int, seeds: Sequence[int]) -> Network:
     """A network initialised as `spec` says, a lane a seed, float32.
 
@@ -192,9 +323,23 @@ def build(spec: ModelSpec, inputs: int, outputs: int | None, length: int, seeds:
         seeds: of the replicates; a lane's numbers depend on its own seed alone.
     """
     cell = load_cell(spec.cell, spec.activation)
+    architecture = load_architecture(spec)
     lanes = [_initial(spec, cell, inputs, outputs, length, seed) for seed in seeds]
+    if architecture.between.shapes(spec.hidden):
+        lanes = [
+            torch.cat([lane, _connections(spec, architecture, seed)]) for lane, seed in zip(lanes, seeds, strict=True)
+        ]
     theta_SP = torch.stack(lanes).float()
-    return Network(cell, inputs, spec.hidden, spec.depth, outputs, theta_SP)
+    return Network(cell, inputs, spec.hidden, spec.depth, outputs, theta_SP, architecture)
+
+
+def _connections(spec: ModelSpec, architecture: Architecture, seed: int) -> Tensor:
+    """One lane's parameters of the connections between layers, float64, (P,)."""
+    begun = [
+        architecture.between.begin(Draws(seed, layer, (), spec.hidden, spec.hidden)) for layer in range(1, spec.depth)
+    ]
+    parts = [own[name].flatten() for own in begun for name in architecture.between.shapes(spec.hidden)]
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
 
 def _initial(spec: ModelSpec, cell: Cell, inputs: int, outputs: int | None, length: int, seed: int) -> Tensor:

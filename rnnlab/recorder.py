@@ -15,13 +15,14 @@ Scalars = Mapping[str, NDArray[np.float64]]
 
 SCALARS = (
     "train_loss", "validation_loss", "accuracy", "score", "gradient_norm", "clip_rate", "clip_coefficient",
-    "decades",
+    "decades", "regulariser",
 )  # fmt: skip
 """Every scalar that training records, by update.
 
 train_loss, validation_loss, accuracy, score: of the task; gradient_norm: the global norm before clipping, at
 the last update; clip_rate: share of all updates so far whose gradient the clip changed; clip_coefficient:
-mean norm after over norm before clipping in those updates; decades: D of the worst layer's G2 curve.
+mean norm after over norm before clipping in those updates; decades: D of the worst layer's G2 curve; regulariser: its
+value at the last update, with its weight, where it acts.
 """
 
 

@@ -15,12 +15,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from rnnlab.activations import ACTIVATIONS
+from rnnlab.between import BETWEEN
 from rnnlab.cells import CELLS
 from rnnlab.choices import Choice, From, Table, choose, nearest, options_of, parse_choice
 from rnnlab.clipping import CLIPS
 from rnnlab.errors import SpecError
 from rnnlab.inits import BIAS_INITS, INITS
+from rnnlab.plugin_check import check_model, check_trial
 from rnnlab.probes import PRESETS, PROBES, USUAL
+from rnnlab.regularisers import REGULARISERS
 from rnnlab.tasks import TASKS
 from rnnlab.training import OPTIMISERS
 from rnnlab.written import dump_yaml, read_spec_file, validated
@@ -30,6 +33,14 @@ class Spec(BaseModel):
     """A frozen model that refuses extra keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quiet: ClassVar[tuple[str, ...]] = ()
+    """Fields that are written only where they are not the default: a spec from before them keeps its hash."""
+
+    def _spoken(self, data: dict[str, Any]) -> dict[str, Any]:
+        fields = type(self).model_fields
+        still = {name for name in self.quiet if getattr(self, name) == fields[name].get_default()}
+        return {name: value for name, value in data.items() if name not in still}
 
 
 class FlatSpec(Spec):
@@ -68,7 +79,7 @@ class FlatSpec(Spec):
 
     @model_serializer(mode="wrap")
     def _flat(self, handler: Any) -> dict[str, Any]:
-        data = handler(self)
+        data = self._spoken(handler(self))
         options = {name: value for name, value in data.pop("options", {}).items() if value is not None}
         kind = {"kind": data.pop("kind")} if "kind" in data else {}
         return {**kind, **options, **data}
@@ -91,8 +102,29 @@ class TaskSpec(FlatSpec):
     """None: where the task has it by definition."""
 
 
+FURTHEST = 1024
+"""Timesteps that a dilated layer may reach back in one step."""
+
+
+class TruncateSpec(Spec):
+    """Truncated backpropagation, BPTT(k2; k1) of Williams & Peng 1990."""
+
+    k1: int = Field(ge=1)
+    """Timesteps between two backward passes."""
+    k2: int = Field(ge=1)
+    """Timesteps that each goes back through; gradients past it are exactly 0."""
+
+    @model_validator(mode="after")
+    def _reaches(self) -> Self:
+        if self.k2 < self.k1:
+            raise SpecError(f"`k1 <= k2` must hold, but got (k1={self.k1}, k2={self.k2}); losses would be left out")
+        return self
+
+
 class ModelSpec(Spec):
     """A recurrent network: cells stacked in depth, and a linear readout."""
+
+    quiet = ("between", "zoneout_h", "zoneout_c", "dropout", "dilation", "dilation_start", "truncate")
 
     cell: Annotated[Choice, From(CELLS)] = parse_choice(CELLS, "rnn")
     activation: Annotated[Choice, From(ACTIVATIONS)] | None = None
@@ -105,6 +137,24 @@ class ModelSpec(Spec):
     """How weights begin."""
     bias_init: Annotated[Choice, From(BIAS_INITS)] = parse_choice(BIAS_INITS, "default")
     """How gate biases begin, after `init`."""
+    between: Annotated[Choice, From(BETWEEN)] = parse_choice(BETWEEN, "plain")
+    """What a layer's h becomes before the next one reads it."""
+    zoneout_h: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """p that a unit keeps its h, in training; elsewhere a share p of it."""
+    zoneout_c: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """The same of c, of a cell that has one."""
+    dropout: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """p that a unit's h is not read back, in training: one mask for all timesteps (recurrent, variational)."""
+    dilation: int = Field(1, ge=1, le=16)
+    """Base b: h_t of layer l, counted from 0, follows from h_(t-d), d = dilation_start b^l."""
+    dilation_start: int = Field(1, ge=1, le=FURTHEST)
+    """d of the bottom layer."""
+    truncate: TruncateSpec | None = None
+    """Truncated backpropagation; None: through all timesteps."""
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: Any) -> dict[str, Any]:
+        return self._spoken(handler(self))
 
     @model_validator(mode="before")
     @classmethod
@@ -121,20 +171,31 @@ class ModelSpec(Spec):
             (INITS, self.init),
             (BIAS_INITS, self.bias_init),
         ):
-            cells = table[choice.kind].cells if choice else None
+            cells = choose(table, choice.kind).cells if choice else None
             if choice and cells is not None and self.cell.kind not in cells:
                 raise SpecError(
                     f"{table.noun} {choice.kind!r} requires the cell {' or '.join(cells)}, but the cell is "
                     f"{self.cell.kind!r}; leave {table.noun} out, or in a space add "
                     f"`when: {{cell: {cells[0]}}}`{', with those of these cells that it has' if len(cells) > 1 else ''}"
                 )
-        known = INITS[self.init.kind].activations
+        known = choose(INITS, self.init.kind).activations
         if known is not None and self.activation is not None and self.activation.kind not in known:
             raise SpecError(
                 f"init {self.init.kind!r} requires the activation {' or '.join(known)}, but the activation is "
                 f"{self.activation.kind!r}; choose another init, or in a space add "
                 f"`when: {{activation: {list(known)}}}`"
             )
+        furthest = self.dilation_start * self.dilation ** (self.depth - 1)
+        if furthest > FURTHEST:
+            raise SpecError(
+                f"dilation_start b^(depth - 1) must be at most {FURTHEST:,}, but is {furthest:,} (dilation_start="
+                f"{self.dilation_start}, b={self.dilation}, depth={self.depth}); lower one"
+            )
+        check_model(self)
+        if self.zoneout_c or self.dropout:
+            from rnnlab.architecture import check_cell  # loads the cell, and with it torch
+
+            check_cell(self)
         return self
 
 
@@ -142,6 +203,7 @@ class OptimSpec(FlatSpec):
     """How a network is updated: optimiser and its options, learning rate, batch, clip."""
 
     table: ClassVar[Table] = OPTIMISERS
+    quiet = ("regulariser",)
     kind: str = "adam"
     lr: float = Field(1e-3, gt=0, le=100, allow_inf_nan=False)
     """Learning rate."""
@@ -149,6 +211,8 @@ class OptimSpec(FlatSpec):
     """B, sequences in an update."""
     clip: Annotated[Choice, From(CLIPS)] = parse_choice(CLIPS, "none")
     """What is done to the gradient first."""
+    regulariser: Annotated[Choice, From(REGULARISERS)] = parse_choice(REGULARISERS, "none")
+    """What is added to the gradient before that."""
 
 
 class VerdictSpec(Spec):
@@ -246,13 +310,44 @@ class TrialSpec(Spec):
         return content_hash(data)
 
     @model_validator(mode="after")
+    def _own_code_fits(self) -> Self:
+        check_trial(self)
+        return self
+
+    @model_validator(mode="after")
     def _clip_fits(self) -> Self:
         kind, cell = self.optim.clip.kind, self.model.cell.kind
-        cells = CLIPS[kind].cells
+        cells = choose(CLIPS, kind).cells
         if cells is not None and cell not in cells:
             raise SpecError(
                 f"clip {kind!r} requires the cell {' or '.join(cells)}, but the cell is {cell!r}; choose another clip, "
                 f"or in a space add `when: {{cell: {list(cells)}}}`"
+            )
+        if kind == "timestep" and (self.model.zoneout_h or self.model.zoneout_c or self.model.truncate):
+            raise SpecError(
+                "clip 'timestep' requires neither zoneout nor truncate, whose passes autograd does; drop one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _regulariser_fits(self) -> Self:
+        chosen, model = self.optim.regulariser, self.model
+        line = choose(REGULARISERS, chosen.kind)
+        if line.cells is not None and model.cell.kind not in line.cells:
+            raise SpecError(
+                f"regulariser {chosen.kind!r} requires the cell {' or '.join(line.cells)}, but the cell is "
+                f"{model.cell.kind!r}; choose another, or in a space add `when: {{cell: {list(line.cells)}}}`"
+            )
+        if line.activations is not None and model.activation and model.activation.kind not in line.activations:
+            raise SpecError(
+                f"regulariser {chosen.kind!r} requires the activation {' or '.join(line.activations)}, but the "
+                f"activation is {model.activation.kind!r}; choose another, or in a space add "
+                f"`when: {{activation: {list(line.activations)}}}`"
+            )
+        if chosen.kind == "omega" and (model.zoneout_h or model.dropout or self.optim.clip.kind == "timestep"):
+            raise SpecError(
+                "regulariser 'omega' requires neither zoneout_h nor dropout nor the clip 'timestep', with which W_hh "
+                "alone is not what takes delta back; drop one"
             )
         return self
 

@@ -15,6 +15,8 @@ TABLES = {
     "activations": "rnnlab.activations:ACTIVATIONS",
     "inits": "rnnlab.inits:INITS",
     "bias_inits": "rnnlab.inits:BIAS_INITS",
+    "between": "rnnlab.between:BETWEEN",
+    "regularisers": "rnnlab.regularisers:REGULARISERS",
     "clips": "rnnlab.clipping:CLIPS",
     "optimisers": "rnnlab.training:OPTIMISERS",
     "tasks": "rnnlab.tasks:TASKS",

@@ -73,7 +73,8 @@ class SweepSpec(Spec):
 
     def _check_base(self) -> None:
         """What all configurations share must be known by itself, or the error would name the space."""
-        lone = {name: value for name, value in self.model.items() if name not in TABLES}
+        # c is a state of some cells only: which one it is, is known with the space
+        lone = {name: value for name, value in self.model.items() if name not in {*TABLES, "zoneout_c"}}
         optim = {name: value for name, value in self.optim.items() if name in ("lr", "batch", "clip")}
         validated(TrialSpec, {"task": {"kind": "adding"}, "model": lone, "optim": optim})
         for name, value in self.model.items():
@@ -83,12 +84,14 @@ class SweepSpec(Spec):
                 except SpecError as error:
                     raise SpecError(f"model.{name}: {error}") from None
         fields = [name for name in OptimSpec.model_fields if name != "options"]
-        known = [*fields, *dict.fromkeys(option for line in OPTIMISERS.values() for option in line.options)]
+        kind = str(self.optim.get("kind", "adam"))
+        lines = [*OPTIMISERS.values(), *([choose(OPTIMISERS, kind)] if ":" in kind else [])]
+        known = [*fields, *dict.fromkeys(option for line in lines for option in line.options)]
         for name in self.optim:
             if name not in known:
                 raise SpecError(f"optim.{name}: no such key{nearest(name, known)} (keys: {', '.join(known)})")
         try:
-            choose(OPTIMISERS, str(self.optim.get("kind", "adam")))
+            choose(OPTIMISERS, kind)
         except SpecError as error:
             raise SpecError(f"optim.kind: {error}") from None
 

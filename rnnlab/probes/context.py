@@ -73,7 +73,7 @@ class ProbeContext:
         x = self.x_TSBI.clone().requires_grad_()
         probes = zero_probes(self.network, x)
         seen: list[States] = self.network.states(x, self.theta_SP, probes)
-        out = self.network.read(seen[-1]["h"], self.theta_SP)
+        out = self.network.read(self.network.reads(x, seen, self.theta_SP)[-1], self.theta_SP)
         y = self.batch.y_TN[:, None]
         y = y.double() if y.is_floating_point() else y
         loss_TSB = loss_by_timestep(self.task.objective, out, y)
@@ -90,10 +90,15 @@ class ProbeContext:
             return self.network.states(self.x_TSBI, self.theta_SP)
 
     def below(self, layer: int) -> Tensor:
-        """What a layer reads: (T, S, B, I), the inputs or the h of the layer under it."""
-        return self.states[layer - 1]["h"] if layer else self.x_TSBI
+        """What a layer reads: (T, S, B, I), the inputs or what stands between it and the layer under it."""
+        return self._reads[layer]
+
+    @cached_property
+    def _reads(self) -> list[Tensor]:
+        with torch.no_grad():
+            return self.network.reads(self.x_TSBI, self.states, self.theta_SP)
 
 
-def before(state_TSBH: Tensor) -> Tensor:
-    """A state one step earlier, 0 before the first: (T, S, B, H)."""
-    return torch.cat([torch.zeros_like(state_TSBH[:1]), state_TSBH[:-1]])
+def before(state_TSBH: Tensor, stride: int = 1) -> Tensor:
+    """A state `stride` timesteps earlier, 0 before the first: (T, S, B, H)."""
+    return torch.cat([torch.zeros_like(state_TSBH[:stride]), state_TSBH[:-stride]])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from rnnlab.model import Network
+from rnnlab.unrolling import Windows
 
 NOTHING = -1e9
 """Exponent of an adjoint that is exactly 0: no other one is as small."""
@@ -27,30 +30,61 @@ def anchor_log10_norms(
     """
     with torch.no_grad():
         seen = network.states(x_TSBI, theta_SP)
+        reads = network.reads(x_TSBI, seen, theta_SP)
+    named, truncate = network.named(theta_SP), network.architecture.truncate
     layers, names = network.layers(theta_SP), network.cell.states
     steps, lanes, batch, size = seen[0]["h"].shape
     zero_SBH = x_TSBI.new_zeros(lanes, batch, size)
     found = [{name: x_TSBI.new_empty(steps, lanes, batch) for name in names} for _ in layers]
-    adjoints = [tuple(zero_SBH for _ in names) for _ in layers]
-    exponents = [torch.full((lanes, batch), NOTHING, dtype=torch.float64) for _ in layers]
+    nothing_SB = torch.full((lanes, batch), NOTHING, dtype=torch.float64)
+    # of each layer, what its states at t, t - 1, ... t - d + 1 have been given so far, at t mod d
+    strides = [network.architecture.stride(layer) for layer in range(network.depth)]
+    adjoints = [[tuple(zero_SBH for _ in names)] * d for d in strides]
+    exponents = [[nothing_SB] * d for d in strides]
+    first_B = Windows(steps, *truncate).reached(last_B) if truncate else torch.zeros_like(last_B)
     for t in range(steps - 1, -1, -1):
         anchored = (last_B == t).to(v_BH.dtype)
         start = tuple((v_BH * anchored[:, None]).expand_as(zero_SBH) if n == state else zero_SBH for n in names)
-        above, by_above = start, torch.where(anchored.bool(), 0.0, NOTHING).expand(lanes, batch).double()
+        by_start = torch.where(anchored.bool(), 0.0, NOTHING).expand(lanes, batch).double()
+        # what stands above the layer, of which the readout makes nothing here
+        up, by_up = zero_SBH, nothing_SB
         for layer in range(len(layers) - 1, -1, -1):
-            adjoint, exponent = _added(adjoints[layer], exponents[layer], above, by_above)
+            past, from_up = _through(network, named, layer, reads[layer][t], seen[layer]["h"][t], up)
+            above, by_above = (from_up, *(zero_SBH for _ in names[1:])), by_up
+            if layer == len(layers) - 1:
+                above, by_above = _added(start, by_start, above, by_above)
+            slot = t % strides[layer]
+            adjoint, exponent = _added(adjoints[layer][slot], exponents[layer][slot], above, by_above)
+            cut_SB = (first_B > t).expand(lanes, batch)
+            adjoint = tuple(part.masked_fill(cut_SB[..., None], 0.0) for part in adjoint)
+            exponent = torch.where(cut_SB, NOTHING, exponent)
             for name, part in zip(names, adjoint, strict=True):
                 found[layer][name][t] = _log10(part.norm(dim=-1), exponent)
-            below = (seen[layer - 1]["h"] if layer else x_TSBI)[t].detach().requires_grad_()
-            before = tuple((seen[layer][n][t - 1] if t else zero_SBH).detach().requires_grad_() for n in names)
+            below, earlier = reads[layer][t].detach().requires_grad_(), t - strides[layer]
+            before = tuple(
+                (seen[layer][n][earlier] if earlier >= 0 else zero_SBH).detach().requires_grad_() for n in names
+            )
             with torch.enable_grad():
                 after = network.cell.step(layers[layer], below, before)
             down, *back = torch.autograd.grad(after, (below, *before), adjoint, allow_unused=True)
-            adjoints[layer] = tuple(zero_SBH if g is None else g for g in back)
-            exponents[layer] = exponent
+            adjoints[layer][slot] = tuple(zero_SBH if g is None else g for g in back)
+            exponents[layer][slot] = exponent
             if layer:
-                above, by_above = (down, *(zero_SBH for _ in names[1:])), exponent
+                (up,), by_up = _added((down,), exponent, (past,), by_up)
     return found
+
+
+def _through(
+    network: Network, named: Mapping[str, Tensor], layer: int, x_SBI: Tensor, h_SBH: Tensor, up_SBH: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Back through the connection above a layer: what of `up` reaches what the layer read, and what its h."""
+    if not layer:
+        return torch.zeros_like(up_SBH), up_SBH
+    x, h = x_SBI.detach().requires_grad_(), h_SBH.detach().requires_grad_()
+    with torch.enable_grad():
+        above = network.connected(layer, named, x, h)
+    past, through = torch.autograd.grad(above, (x, h), up_SBH, materialize_grads=True)
+    return past, through
 
 
 def _added(

@@ -40,8 +40,9 @@ def gate_values(context: ProbeContext, layer: int) -> dict[str, tuple[Tensor, Te
     """
     cell, seen, steps = context.network.cell, context.states[layer], len(context.x_TSBI)
     weights = context.network.layers(context.theta_SP)[layer]
+    stride = context.network.architecture.stride(layer)
     # a step of all timesteps at once: each is a sequence of its own
-    earlier = tuple(before(seen[name]).transpose(0, 1).flatten(1, 2) for name in cell.states)
+    earlier = tuple(before(seen[name], stride).transpose(0, 1).flatten(1, 2) for name in cell.states)
 
     def by_time(part_SNH: Tensor) -> Tensor:
         return part_SNH.reshape(len(part_SNH), steps, -1, part_SNH.shape[-1]).transpose(0, 1)

@@ -29,7 +29,7 @@ def weight_share_curves(context: ProbeContext) -> list[Curve]:
         return curves
     for layer in range(context.network.depth):
         delta_TSBG = weight_deltas(context, layer)
-        h_TSBH = before(context.states[layer]["h"])
+        h_TSBH = before(context.states[layer]["h"], context.network.architecture.stride(layer))
         norm_ST = rms_norm(delta_TSBG * h_TSBH.norm(dim=-1, keepdim=True))
         total_S1 = norm_ST.sum(1, keepdims=True)
         share_ST = np.divide(norm_ST, total_S1, out=np.zeros_like(norm_ST), where=total_S1 > 0)
@@ -46,7 +46,7 @@ def weight_deltas(context: ProbeContext, layer: int) -> Tensor:
     x_TSBI = context.below(layer)
     steps, lanes, batch, _ = x_TSBI.shape
     delta_TSBG = x_TSBI.new_empty(steps, lanes, batch, weights.b_hh_SG.shape[-1])
-    earlier = [before(seen[name]) for name in cell.states]
+    earlier = [before(seen[name], context.network.architecture.stride(layer)) for name in cell.states]
     for lane in range(lanes):
         # a step of one sequence is a lane of its own, so that autograd keeps the deltas apart
         rows = [part[:, lane].flatten(0, 1)[:, None] for part in (x_TSBI, *earlier, *(totals[n] for n in cell.states))]

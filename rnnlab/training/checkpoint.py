@@ -46,6 +46,7 @@ def save(trainer: Trainer, path: Path) -> None:
         "streams": [stream.get_state() for stream in trainer.streams],
         "optimiser": _numbers(trainer.optimiser),
         "clip": _numbers(trainer.clip),
+        "regulariser": _numbers(trainer.regulariser),
         "watch": _numbers(trainer.watch),
         "losses": _numbers(trainer.losses),
         "counted": {name: torch.as_tensor(getattr(trainer, name)) for name in COUNTED},
@@ -88,8 +89,8 @@ def restore(trainer: Trainer, path: Path) -> None:
     trainer.alive_S = state["alive"]
     for stream, at in zip(trainer.streams, state["streams"], strict=True):
         stream.set_state(at)
-    for name in ("optimiser", "clip", "watch", "losses"):
-        _put(getattr(trainer, name), state[name])
+    for name in ("optimiser", "clip", "regulariser", "watch", "losses"):
+        _put(getattr(trainer, name), state.get(name, {}))  # files from before regularisers have none
     for name, value in state["counted"].items():
         setattr(trainer, name, value.numpy() if name in ("_probes_S", "_healthy_S") else value)
     trainer.result.replicates = [

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rnnlab.architecture import noise
 from rnnlab.choices import choose
 from rnnlab.clipping import CLIPS
 from rnnlab.curve import LARGEST, Curve
@@ -20,6 +21,7 @@ from rnnlab.probes import PROBES
 from rnnlab.probes.context import ProbeContext
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.recorder import NullRecorder, Recorder
+from rnnlab.regularisers import REGULARISERS
 from rnnlab.spec import TrialSpec
 from rnnlab.tasks import TASKS
 from rnnlab.tasks.base import Batch, Task
@@ -34,6 +36,7 @@ from rnnlab.verdict import SENSITIVITY, Verdict, of_layer, worst
 
 if TYPE_CHECKING:
     from rnnlab.clipping.base import Clip
+    from rnnlab.regularisers.base import Regulariser
     from rnnlab.training.optimiser import Optimiser
 
 RECORDS = 40
@@ -74,6 +77,8 @@ class Trainer:
         self.network: Network = build(spec.model, self.task.inputs, self.task.outputs, self.task.length, seeds)
         self.clip: Clip = choose(CLIPS, spec.optim.clip.kind).load()(**spec.optim.clip.options)
         self.clip.attach(self.network)
+        regulariser = spec.optim.regulariser
+        self.regulariser: Regulariser = choose(REGULARISERS, regulariser.kind).load()(**regulariser.options)
         lr_S = torch.full((spec.replicates,), spec.optim.lr, dtype=torch.float64)
         optimiser = choose(OPTIMISERS, spec.optim.kind).load()
         self.optimiser: Optimiser = optimiser(self.network.theta.data, lr_S, **spec.optim.options)
@@ -127,8 +132,19 @@ class Trainer:
 
     def _update(self) -> None:
         batches = [self.task.draw(stream, self.spec.optim.batch) for stream in self.streams]
-        step = update(self.network, self.task, self.optimiser, self.clip, batches, self.alive_S)
         self.done += 1
+        seeds = [replicate.seed for replicate in self.result.replicates]
+        step = update(
+            self.network,
+            self.task,
+            self.optimiser,
+            self.clip,
+            batches,
+            self.alive_S,
+            regulariser=self.regulariser,
+            noise=noise(seeds, self.done) if self.network.architecture.noisy else None,
+            number=self.done,
+        )
         self.losses.see(step.loss_S.detach().double())
         exploded_S = self.watch.see(step.norm_S, step.applied_S) | step.skipped_S
         # a lane that is frozen counts no more
@@ -232,6 +248,8 @@ class Trainer:
             "clip_rate": np.array([r.clip_rate for r in results]),
             "clip_coefficient": np.array([r.clip_coefficient for r in results]),
         }
+        if step.penalty_S is not None:
+            values["regulariser"] = step.penalty_S.numpy()
         if seen is not None:
             values |= _evaluation_scalars(seen)
             values["score"] = np.array([r.score for r in results])

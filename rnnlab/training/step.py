@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from rnnlab.cells.base import Limit
 from rnnlab.clipping.base import Clip, row_norm
 from rnnlab.model import Network
+from rnnlab.regularisers.base import Regulariser, Seen
+from rnnlab.regularisers.none import NoRegulariser
 from rnnlab.tasks.base import Batch, Task, correct_by_timestep, loss_by_timestep
 from rnnlab.training.optimiser import Optimiser
 
@@ -27,6 +30,7 @@ class Step:
         loss_S: training loss. norm_S: gradient norm before clipping, float64, 0 in lanes that are not alive.
         applied_S: after clipping. kept_S: what the clip left of the norm, 1 where it did nothing.
         failed: lanes that went non-finite at this update, by cause. skipped_S: those whose clip lets them live on.
+        penalty_S: the regulariser's value; None where it did nothing.
     """
 
     loss_S: Tensor
@@ -35,13 +39,24 @@ class Step:
     kept_S: Tensor
     failed: dict[str, Tensor]
     skipped_S: Tensor
+    penalty_S: Tensor | None = None
 
 
 def training_loss(
-    network: Network, task: Task, x_TSBI: Tensor, y_TSB: Tensor, limit: Limit | None = None
-) -> tuple[Tensor, Tensor]:
-    """Loss of every lane (S,), and the top layer's h at every timestep (T, S, B, H)."""
-    h_TSBH = network.top(x_TSBI, limit=limit)
+    network: Network,
+    task: Task,
+    x_TSBI: Tensor,
+    y_TSB: Tensor,
+    limit: Limit | None = None,
+    noise: Sequence[torch.Generator] | None = None,
+    probes: Sequence[Tensor] | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Loss of every lane (S,), what the readout reads at every timestep, and h of every layer, (T, S, B, H).
+
+    Args:
+        limit, noise, probes: as `Network.run` has them.
+    """
+    hidden, h_TSBH = network.run(x_TSBI, None, probes, limit, noise)
     positions = task.positions
     if len(positions) < task.length:
         scored, y = h_TSBH[positions], y_TSB[positions]
@@ -49,21 +64,46 @@ def training_loss(
         scored, y = h_TSBH, y_TSB
     loss_TS = loss_by_timestep(task.objective, network.read(scored), y).mean(2)
     loss_S = loss_TS.mean(0) if task.loss.combine == "mean" else loss_TS.sum(0)
-    return loss_S, h_TSBH
+    return loss_S, h_TSBH, hidden
 
 
 def update(
-    network: Network, task: Task, optimiser: Optimiser, clip: Clip, batches: list[Batch], alive_S: Tensor
+    network: Network,
+    task: Task,
+    optimiser: Optimiser,
+    clip: Clip,
+    batches: list[Batch],
+    alive_S: Tensor,
+    *,
+    regulariser: Regulariser | None = None,
+    noise: Sequence[torch.Generator] | None = None,
+    number: int = 1,
 ) -> Step:
     """One update of the lanes that are alive, from a batch a lane.
 
     Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN
     spoils every entry (SCIENCE.md 1.3). A lane that fails there is left as it was before this update.
+
+    Args:
+        regulariser: what is added to the gradient before all that. noise: what masks are drawn from.
+        number: of the update; the first is 1.
     """
+    regulariser = regulariser or NoRegulariser()
     x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1)
     y_TSB = torch.stack([batch.y_TN for batch in batches], 1)
-    loss_S, h_TSBH = training_loss(network, task, x_TSBI, y_TSB, clip.limit())
-    (g_SP,) = torch.autograd.grad(loss_S.sum(), [network.theta])
+    probes: list[Tensor] = []
+    if regulariser.wants_totals:
+        shape = (len(x_TSBI), network.lanes, x_TSBI.shape[2], network.hidden)
+        probes = [x_TSBI.new_zeros(shape).requires_grad_() for _ in range(network.depth)]
+    loss_S, h_TSBH, hidden = training_loss(network, task, x_TSBI, y_TSB, clip.limit(), noise, probes or None)
+    penalty_S = regulariser.penalty(hidden)
+    whole_S = loss_S * 0.0 if regulariser.alone(number) else loss_S
+    whole_S = whole_S if penalty_S is None else whole_S + penalty_S
+    g_SP, *totals = torch.autograd.grad(whole_S.sum(), [network.theta, *probes])
+    added = regulariser.gradient(Seen(network, x_TSBI, [h.detach() for h in hidden], totals, number))
+    if added is not None:
+        g_SP = g_SP + added[1]
+        penalty_S = added[0] if penalty_S is None else penalty_S + added[0]
     with torch.no_grad():
         norm_S = row_norm(g_SP)
         failed: dict[str, Tensor] = {}
@@ -92,7 +132,8 @@ def update(
             failed["optimiser"] = moving_S & ~_finite(optimiser)
     # a loss that is not finite is no number to go on with
     loss_S = torch.where(skipped_S, torch.nan, loss_S.detach())
-    return Step(loss_S, norm_S, applied_S, kept_S, failed, skipped_S)
+    penalty_S = None if penalty_S is None else penalty_S.detach().double()
+    return Step(loss_S, norm_S, applied_S, kept_S, failed, skipped_S, penalty_S)
 
 
 def _finite(optimiser: Optimiser) -> Tensor:

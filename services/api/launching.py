@@ -21,6 +21,8 @@ from sweeps.recipes import recipe
 from sweeps.spec import SweepSpec
 
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+FREE_TEXT = ("name", "description")
+"""Keys of a spec under which nothing is looked up, whatever stands there."""
 MOST_NODES = 20_000
 """Values in a spec: YAML's aliases can make billions of a few lines."""
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -139,8 +141,9 @@ def _own_data(data: dict[str, Any], settings: ServiceSettings) -> None:
 
 
 def _known_code(data: dict[str, Any], settings: ServiceSettings) -> None:
-    """A dotted name in a spec is code: only of packages that the operator allowed."""
-    for value in _values(data, 0):
+    """A dotted name in a spec is code: only of packages that the operator allowed. Nothing is imported before that."""
+    chosen = {name: part for name, part in data.items() if name not in FREE_TEXT}
+    for value in _values(chosen, 0):
         if isinstance(value, str) and ":" in value:
             module = value.partition(":")[0].strip()
             parts = module.split(".")

@@ -7,10 +7,12 @@ per-timestep curves of the top layer at three updates, whose step axis is the ti
 from __future__ import annotations
 
 from rnnlab.activations import ACTIVATIONS
+from rnnlab.between import BETWEEN
 from rnnlab.cells import CELLS
 from rnnlab.choices import Table
 from rnnlab.clipping import CLIPS
 from rnnlab.inits import BIAS_INITS, INITS
+from rnnlab.regularisers import REGULARISERS
 from rnnlab.training import OPTIMISERS
 
 PARAMS: dict[str, tuple[str, str]] = {
@@ -28,11 +30,18 @@ PARAMS: dict[str, tuple[str, str]] = {
     "beta1": ("optim", "beta1"),
     "beta2": ("optim", "beta2"),
     "clip": ("optim", "clip"),
+    "between": ("model", "between"),
+    "zoneout_h": ("model", "zoneout_h"),
+    "zoneout_c": ("model", "zoneout_c"),
+    "dropout": ("model", "dropout"),
+    "dilation": ("model", "dilation"),
+    "dilation_start": ("model", "dilation_start"),
+    "regulariser": ("optim", "regulariser"),
 }
 """Names that a space may search over, and MLflow's params: where each lies in a `TrialSpec`. Options of the
 task are searched as `task.length` and so on."""
 
-REAL = frozenset({"lr", "momentum", "decay", "beta1", "beta2"})
+REAL = frozenset({"lr", "momentum", "decay", "beta1", "beta2", "zoneout_h", "zoneout_c", "dropout"})
 """Params that take any number, also where their range is written with whole ones."""
 
 TABLES: dict[str, Table] = {
@@ -42,6 +51,8 @@ TABLES: dict[str, Table] = {
     "bias_init": BIAS_INITS,
     "optimiser": OPTIMISERS,
     "clip": CLIPS,
+    "between": BETWEEN,
+    "regulariser": REGULARISERS,
 }
 """Params whose values are choices from a table."""
 
@@ -71,6 +82,7 @@ BY_UPDATE = {
     "clip_rate": "clip_rate",
     "clip_coefficient": "clip_coefficient",
     "decades": "decades",
+    "regulariser": "regulariser",
 }
 """rnnlab's scalar -> metric. `gradient_norm_log10` is the global norm before clipping."""
 LOGGED = frozenset({"gradient_norm"})

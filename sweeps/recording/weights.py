@@ -56,13 +56,16 @@ class Weights:
         """The network as a module of its own."""
         import torch
 
+        from rnnlab.architecture import load_architecture
         from rnnlab.exported import exported
         from rnnlab.model import Network, load_cell
 
         model = self.spec.model
         cell = load_cell(model.cell, model.activation)
         theta_1P = torch.from_numpy(self.theta_P)[None]
-        return exported(Network(cell, self.inputs, model.hidden, model.depth, self.outputs, theta_1P), 0)
+        architecture = load_architecture(model)
+        network = Network(cell, self.inputs, model.hidden, model.depth, self.outputs, theta_1P, architecture)
+        return exported(network, 0)
 
 
 def keep(trainer: Trainer, trial: int, sweep_folder: Path) -> Path | None:

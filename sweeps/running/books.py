@@ -235,7 +235,8 @@ def params_of(trial: TrialSpec) -> dict[str, Any]:
     for name, (section, field) in names.PARAMS.items():
         value = getattr(getattr(trial, section), field, None)
         value = plain[section].get(field) if value is None else value
-        if value is not None:
+        quiet = field in getattr(trial, section).quiet and field not in plain[section]
+        if value is not None and not quiet:
             params[name] = getattr(value, "label", value)
     params["task"] = trial.task.kind
     params |= {f"task.{name}": value for name, value in trial.task.options.items() if value is not None}

@@ -123,7 +123,7 @@ def check_name(name: str, task_kind: str) -> None:
     """Raises:
     SpecError: no param of that name, with the nearest one.
     """
-    options = {f"task.{option}" for option in TASKS[task_kind].options}
+    options = {f"task.{option}" for option in choose(TASKS, task_kind).options}
     if name not in PARAMS and name not in options:
         names = [*PARAMS, *sorted(options)]
         raise SpecError(f"space.{name}: no such dimension{nearest(name, names)} (dimensions: {', '.join(names)})")

@@ -266,3 +266,42 @@ def test_every_page_has_our_headers(client: TestClient) -> None:
         headers = client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
     assert "script-src 'self'" in client.get("/").headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("[rnn, gru]", "[rnn, 'os.path:join']"),
+        ("[rnn, gru]", "[rnn, {'os.path:join': {a: 1}}]"),
+        ("[rnn, gru]", "{choices: [rnn, gru], when: {init: 'os.path:join(1)'}}"),
+        ("kind: adding", "kind: 'os.path:join'"),
+        ("name: tiny", "name: tiny\nprobe: {measure: [anchor, ' os.path:join']}"),
+    ],
+)
+def test_no_name_of_code_passes_wherever_it_stands(client: TestClient, change: tuple[str, str]) -> None:
+    assert change[0] in SPEC
+    answer = client.post("/api/sweeps/check", content=SPEC.replace(*change), headers=YAML)
+    assert answer.status_code == 422
+    assert "names code of 'os', which this service does not run" in answer.json()["detail"]
+
+
+def test_a_recipe_is_no_code_and_a_description_is_free(client: TestClient) -> None:
+    answer = client.post("/api/sweeps/check", json={"recipe": "os:getcwd"})
+    assert answer.status_code == 422
+    assert "recipe 'os:getcwd' is unknown" in answer.json()["detail"]
+    told = SPEC.replace("name: tiny", "name: tiny\ndescription: 'question: which cell'")
+    assert client.post("/api/sweeps/check", content=told, headers=YAML).status_code == 200
+
+
+def test_code_of_a_package_that_the_operator_allowed(
+    client: TestClient, open_service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from rnnlab.cells.gru import GRU\nclass Mine(GRU):\n    '''A GRU by another name.'''\n"
+    (tmp_path / "operators_cells.py").write_text(text)
+    (tmp_path / "others_cells.py").write_text("raise SystemExit('this was imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    open_service.settings.plugins.append("operators_cells")
+    for package, status in (("operators_cells", 200), ("others_cells", 422), ("operators_cells_too", 422)):
+        spec = SPEC.replace("[rnn, gru]", f"[rnn, '{package}:Mine']")
+        answer = client.post("/api/sweeps/check", content=spec, headers=YAML)
+        assert answer.status_code == status, answer.text

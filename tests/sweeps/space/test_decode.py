@@ -45,6 +45,13 @@ CHOICES: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
     "beta1": ([0.5, 0.8], [0.5, 0.8], [0.5, 0.8]),
     "beta2": ([0.5, 0.8], [0.5, 0.8], [0.5, 0.8]),
     "clip": ([{"norm": 2.0}, {"value": 0.5}], ["norm(2)", "value(0.5)"], ["norm(2)", "value(0.5)"]),
+    "between": (["plain", "highway"], ["plain", "highway"], ["plain", "highway"]),
+    "zoneout_h": ([0.1, 0.2], [0.1, 0.2], [0.1, 0.2]),
+    "zoneout_c": ([0.1, 0.2], [0.1, 0.2], [0.1, 0.2]),
+    "dropout": ([0.1, 0.2], [0.1, 0.2], [0.1, 0.2]),
+    "dilation": ([2, 3], [2, 3], [2, 3]),
+    "dilation_start": ([2, 3], [2, 3], [2, 3]),
+    "regulariser": (["none", {"norm_stabiliser": 5.0}], ["none", "norm_stabiliser(5)"], ["none", "norm_stabiliser(5)"]),
 }
 
 
@@ -62,7 +69,7 @@ def test_every_param_reaches_the_trial(name: str) -> None:
     base = BASE
     if name in OPTIMISER_OF:
         base = {**BASE, "optim": {"kind": OPTIMISER_OF[name], "batch": 7}}
-    if name == "bias_init":
+    if name in ("bias_init", "zoneout_c"):
         base = {**BASE, "model": {"cell": "lstm"}}
     space = Space({name: written}, "adding")
     assert list(space.dimensions[0].choices) == labels

@@ -1,0 +1,9 @@
+"""No regulariser."""
+
+from __future__ import annotations
+
+from rnnlab.regularisers.base import Regulariser
+
+
+class NoRegulariser(Regulariser):
+    """Adds nothing."""
