@@ -161,7 +161,7 @@ class ModelSpec(Spec):
     def _cells_own_activation(cls, data: Any) -> Any:
         if not isinstance(data, Mapping) or data.get("activation") is not None:
             return data
-        own = CELLS[parse_choice(CELLS, data.get("cell", "rnn")).kind].activation
+        own = choose(CELLS, parse_choice(CELLS, data.get("cell", "rnn")).kind).activation
         return {**data, "activation": own} if own else data
 
     @model_validator(mode="after")

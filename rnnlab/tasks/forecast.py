@@ -21,10 +21,11 @@ TRAJECTORIES: dict[Part, int] = {"training": 64, "validation": 16, "test": 16}
 class ForecastTask(WindowedTask):
     """Standardised observations of a flow; at every step the observation `ahead` steps later is wanted.
 
-    80 to 100 trajectories from different beginnings, each in one part, have room for length + 1 windows. Inputs and
-    targets are less the training rows' mean over their deviation; mse at every step, whose root is the NRMSE.
-    Trivial baseline, the better on the training rows of two: that mean (0), or persistence, the value just read; its
-    squared error measured on the split. Success is the project's: a tenth of it.
+    96 trajectories from different beginnings, 64 to train, 16 to validate and 16 to test, each with room for length + 1
+    windows (of a held-out split at most 1,000 are kept, evenly spread). Inputs and targets are
+    less the training rows' mean over their deviation; mse at every step, whose root is the NRMSE. Trivial baseline,
+    the better on the training rows of two: that mean (0), or persistence, the value just read; its squared error
+    measured on the split. Success is the project's: a tenth of it.
     """
 
     objective = "mse"

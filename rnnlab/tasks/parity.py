@@ -16,7 +16,7 @@ class Parity(WordTask):
     """Whether the number of ones among T random bits is odd is wanted at the end.
 
     Inputs: one bit a step, 0 or 1. Trivial baseline ln 2: without any one bit the others tell nothing. Lag T - 1. Of
-    up to 40 bits the parts share no word; of 13 bits or fewer a split has every eighth. Source: folklore; Bengio 1994
+    up to 40 bits the parts share no word; of 12 bits or fewer a split has every eighth. Source: folklore; Bengio 1994
     has it. Success, project-defined: 99% right (Hochreiter & Schmidhuber 1996 show that guessing weights solves it).
     """
 

@@ -16,7 +16,7 @@ from rnnlab.tasks.generated import HELD_OUT
 from rnnlab.training.seeding import generator_for
 
 COUNTED = 2**40
-"""Words up to which parts are kept apart; among more, two of some thousands are the same with odds below 1e-5."""
+"""Words up to which parts are kept apart; among more, one drawn to train is a held-out one with odds below 2e-9."""
 LISTED = 2**20
 """Words up to which all are shuffled to choose the held-out ones."""
 SHARE = 8

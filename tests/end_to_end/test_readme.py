@@ -46,7 +46,10 @@ def test_commands_are_those_that_are_run_here() -> None:
     assert set(COMMANDS) == run_here
 
 
-@pytest.mark.parametrize(("target", "runs"), [("sweep", "rnnlab sweep run first"), ("test", "pytest")])
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [("sweep", "rnnlab sweep run first"), ("test", "pytest"), ("test-datasets", "pytest -m datasets")],
+)
 def test_make(target: str, runs: str) -> None:
     planned = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert runs in planned

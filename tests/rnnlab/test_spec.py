@@ -200,7 +200,7 @@ class TestRefusals:
             ),
             ({"task": {"kind": "adding", "lenght": 3}}, ["no option 'lenght'; did you mean 'length'?"]),
             ({"task": {"kind": "ading"}}, ["task 'ading' is unknown; did you mean 'adding'?"]),
-            ({"task": {"length": 3}}, ["a task requires `kind` (kinds: adding, copying, "]),
+            ({"task": {"length": 3}}, ["a task requires `kind` (kinds: adding, adding_hs97, "]),
             ({"task": "adding"}, ["a task is written {kind: ..., option: value}, but got 'adding'"]),
             ({"task": {"kind": "table"}}, ["requires the option 'path'; add it"]),
             (

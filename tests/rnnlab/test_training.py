@@ -707,9 +707,14 @@ class TestLossByTimestep:
         np.testing.assert_allclose(curve.values_SK, expected.T, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [name for name in TASKS if name != "table"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(name, marks=[pytest.mark.datasets] if name == "aeon" else []) for name in TASKS if name != "table"],
+)
 def test_every_task_trains(kind: str) -> None:
-    options = {"length": 40} if "length" in TASKS[kind].options else {}
+    if kind == "aeon":
+        pytest.importorskip("aeon", reason="the extra `datasets` is not installed")
+    options = {"length": 45} if "length" in TASKS[kind].options else {}
     spec = spec_of(task={"kind": kind, **options}, budget={"updates": 3, "evaluations": 1}, replicates=2)
     trainer, recorder = run(spec)
     check_records(trainer, recorder)
