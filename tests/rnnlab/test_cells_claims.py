@@ -514,6 +514,7 @@ class TestTable:
             ({"cell": "orthogonal", "init": "orthogonal"}, "init 'orthogonal' requires the cell rnn or lstm"),
             ({"cell": "mgu", "bias_init": "forget_bias"}, "bias_init 'forget_bias' requires the cell lstm or peephole"),
             ({"cell": {"orthogonal": "qr"}}, "option 'by' is 'qr'; it should be 'expm' or 'cayley'"),
+            ({"cell": {"lru": {"r_min": 0.9995}}}, "cell 'lru': r_min < r_max must hold, but got"),
             ({"cell": {"leaky": 2.0}}, "option 'alpha' is 2.0; it should be less than or equal to 1"),
         ],
         ids=str,
