@@ -1,11 +1,19 @@
 """Recurrent cells: what is computed at one timestep, with torch's equations, names and gate order."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from rnnlab.choices import Line, Table
+
+
+def _ring(r_max: float, given: ValidationInfo) -> float:
+    r_min = given.data.get("r_min", 0.0)
+    if r_min >= r_max:
+        raise ValueError(f"r_min < r_max must hold, but got (r_min={r_min:g}, r_max={r_max:g})")
+    return r_max
+
 
 CELLS = Table(
     "cell",
@@ -133,7 +141,10 @@ CELLS = Table(
             "Orvieto 2023",
             {
                 "r_min": (float, Field(0.9, ge=0, lt=1, description="least |lambda| at the start")),
-                "r_max": (float, Field(0.999, gt=0, lt=1, description="largest |lambda| at the start")),
+                "r_max": (
+                    Annotated[float, AfterValidator(_ring)],
+                    Field(0.999, gt=0, lt=1, validate_default=True, description="largest |lambda| at the start"),
+                ),
                 "phase": (float, Field(2 * math.pi, gt=0, le=2 * math.pi, description="largest angle at the start")),
             },
             activation="relu",

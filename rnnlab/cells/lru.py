@@ -47,8 +47,7 @@ class LRU(Cell):
         self, activation: Activation | None, r_min: float = 0.9, r_max: float = 0.999, phase: float = 2 * math.pi
     ) -> None:
         assert activation is not None
-        if not 0 <= r_min < r_max < 1:
-            raise ValueError(f"0 <= r_min < r_max < 1 must hold, but got (r_min={r_min}, r_max={r_max})")
+        assert 0 <= r_min < r_max < 1
         self.activation = activation
         self.r_min, self.r_max, self.phase = r_min, r_max, phase
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from rnnlab.inits import GATED
 from rnnlab.spec import ModelSpec, OptimSpec
 from rnnlab.training.scale import HIGHEST
 from sweeps.recording.names import MITIGATIONS
@@ -125,7 +126,7 @@ def _row(trial: TrialLine, state: str, others: dict[str, Any]) -> Row:
         cell=model.cell.label,
         activation=model.activation.label if model.activation else NONE,
         init=model.init.label,
-        bias_init=model.bias_init.label if model.cell.kind != "rnn" else NONE,
+        bias_init=model.bias_init.label if model.cell.kind in GATED else NONE,
         clip=_clip(trial.clip),
         depth=model.depth,
         others=others,

@@ -199,6 +199,22 @@ class TestGated:
         close(found[1][1], memory)
         close(found[0][1], (torch.sigmoid(o) * torch.tanh(norms[2](memory))).detach())
 
+    def test_a_normed_gru_is_that_of_torchs_norms(self) -> None:
+        cell = made("ln_gru")
+        weights, h = weights_of(cell), noise(2, B, H, name="h")
+        w_ih, w_hh, b_ih, b_hh, v = (w[1] for w in weights)
+
+        def part(a: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+            norm = nn.functional.layer_norm(a, a.shape[-1:], gain.flatten(), bias)
+            assert isinstance(norm, Tensor)
+            return norm
+
+        a_x, a_h = self.x_TSBI[0, 1] @ w_ih.T, h[1] @ w_hh.T
+        rz_x = part(a_x[:, : 2 * H], v[:2], b_ih[: 2 * H])
+        r, z = torch.sigmoid(rz_x + part(a_h[:, : 2 * H], v[3:5], b_hh[: 2 * H])).chunk(2, 1)
+        n = torch.tanh(part(a_x[:, 2 * H :], v[2], b_ih[2 * H :]) + r * part(a_h[:, 2 * H :], v[5], b_hh[2 * H :]))
+        close(cell.step(weights, self.x_TSBI[0], (h,))[0][1], (1 - z) * n + z * h[1])
+
 
 class TestSLSTM:
     x_TSBI = noise(T, 2, B, I, name="x")
@@ -514,6 +530,7 @@ class TestTable:
             ({"cell": "orthogonal", "init": "orthogonal"}, "init 'orthogonal' requires the cell rnn or lstm"),
             ({"cell": "mgu", "bias_init": "forget_bias"}, "bias_init 'forget_bias' requires the cell lstm or peephole"),
             ({"cell": {"orthogonal": "qr"}}, "option 'by' is 'qr'; it should be 'expm' or 'cayley'"),
+            ({"cell": {"lru": {"r_min": 0.9995}}}, "cell 'lru': r_min < r_max must hold, but got"),
             ({"cell": {"leaky": 2.0}}, "option 'alpha' is 2.0; it should be less than or equal to 1"),
         ],
         ids=str,
