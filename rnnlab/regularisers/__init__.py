@@ -1,5 +1,7 @@
 """Regularisers: terms beside the task's loss whose gradient is added before the clip."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from rnnlab.choices import Line, Table
@@ -14,7 +16,7 @@ REGULARISERS = Table(
             "Pascanu 2013",
             {
                 "alpha": (float, Field(4.0, gt=0, le=1e6, allow_inf_nan=False, description="its weight")),
-                "squared": (bool, Field(False, description="ratio of squared norms, as in the authors' code")),
+                "form": (Literal["paper", "code"], Field("paper", description="ratio of norms, or of their squares")),
             },
             cells=("rnn",),
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -21,20 +23,20 @@ class Omega(Regulariser):
     the paper. A term is one sequence's; the value is the sum over t, the mean over sequences, the sum over layers.
     Terms with delta = 0 are left out. With a dilation of d, t + 1 is t + d.
 
-    `squared` is the authors' code: r_t is the ratio of the squared norms, terms with ‖delta‖² < 1e-20 are left out,
-    and the sum is divided by the share of terms that are left. delta is then that of a sequence's own loss.
+    The form `code` is the authors' code: r_t is the ratio of the squared norms, terms with ‖delta‖² < 1e-20 are left
+    out, and the sum is divided by the share of terms that are left. delta is that of a sequence's own loss.
 
     Args:
         alpha: its weight: 4 in the paper, 2 in the code, which lets it fall with 1/t on natural data (not here).
-        squared: the code's ratio, not the paper's.
+        form: `paper` or `code`.
 
     Source: Pascanu 2013, equations 9 and 10.
     """
 
     wants_totals = True
 
-    def __init__(self, alpha: float = 4.0, squared: bool = False) -> None:
-        self.alpha, self.squared = alpha, squared
+    def __init__(self, alpha: float = 4.0, form: Literal["paper", "code"] = "paper") -> None:
+        self.alpha, self.squared = alpha, form == "code"
 
     def gradient(self, seen: Seen) -> tuple[Tensor, Tensor]:
         network = seen.network

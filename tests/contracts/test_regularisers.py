@@ -157,7 +157,7 @@ class TestOmega:
         _, *totals = torch.autograd.grad((top[-1] * draw(2, 3, 4)).sum(), [made.theta, *probes])
         totals[0][:3, 0, 0] = 0.0  # a delta of 0 is left out
         totals[0][:, 1, 1] *= 1e-13
-        omega = Omega(3.0, squared)
+        omega = Omega(3.0, "code" if squared else "paper")
         value_S, added_SP = omega.gradient(Seen(made, x, [h.detach() for h in hidden], totals, 1))
         slopes = slopes_of(made, x, [h.detach() for h in hidden])
         expected_S = [0.0, 0.0]

@@ -19,6 +19,7 @@ from rnnlab.training.seeding import replicate_seed
 from rnnlab.written import load_yaml, validated
 from services.cli.app import app
 from sweeps.recipes import RECIPES
+from sweeps.running.books import params_of
 from sweeps.spec import CHECKED, SweepSpec
 
 OF_THE_DESIGN = """
@@ -348,3 +349,40 @@ def test_the_seed_of_the_search_changes_the_seeds_of_training() -> None:
     }
     assert len(seeds) == 125
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_architecture_and_regularisers_are_searched_like_the_rest() -> None:
+    spec = validated(
+        SweepSpec,
+        {
+            "name": "mitigations",
+            "task": {"kind": "adding", "length": 20},
+            "model": {"hidden": 4, "depth": 2, "truncate": {"k1": 5, "k2": 10}},
+            "space": {
+                "cell": ["rnn", "lstm"],
+                "between": ["plain", "highway"],
+                "zoneout_c": {"choices": [0.0, 0.5], "when": {"cell": "lstm"}},
+                "regulariser": [
+                    {"choices": ["none", {"omega": 2.0}], "when": {"cell": "rnn"}},
+                    {"choices": ["none", {"norm_stabiliser": 5.0}], "when": {"cell": "lstm"}},
+                ],
+            },
+            "search": {"sampler": "grid"},
+        },
+    )
+    assert spec.trials == 12
+    points = list(spec.parsed_space.points(lambda dimension: dimension.grid or []))
+    trials = [spec.trial(number, picks) for number, picks in enumerate(points)]
+    assert {trial.optim.regulariser.label for trial in trials} == {"none", "omega(2, paper)", "norm_stabiliser(5)"}
+    params = [params_of(trial) for trial in trials]
+    # what is off is no param, so that the runs of other sweeps look as before
+    assert [("between" in one, "regulariser" in one) for one in params[:2]] == [(False, False), (False, True)]
+    assert {one.get("zoneout_c") for one in params} == {None, 0.5}
+    assert not {"dropout", "dilation", "zoneout_h"} & set().union(*params)
+
+
+def test_a_zoneout_of_c_without_a_cell_that_has_one_is_told() -> None:
+    base = {"name": "x", "task": {"kind": "adding"}, "space": {"cell": ["lstm", "rnn"]}, "model": {"zoneout_c": 0.5},
+            "search": {"sampler": "grid"}}  # fmt: skip
+    with pytest.raises(SpecError, match="with cell=rnn: model: zoneout_c requires a cell with a state c"):
+        validated(SweepSpec, base)
