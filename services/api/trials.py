@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path as FilePath
 from typing import Annotated, Literal
 
@@ -119,14 +120,23 @@ def _file(service: Service, id: str, number: int, name: str) -> FilePath:
 
 
 def _arrays(service: Service, id: str, number: int) -> Arrays:
-    """Of a trial that has ended its file, of one that runs what the recorder has of it."""
-    from sweeps.recording.open_trials import OpenTrials
-
+    """Of a trial that has ended its file; of one that runs, or waits for its picture, what the recorder has of it."""
     folder = service.folder(id)
+    for _ in range(2):  # the recorder may move them between two looks
+        with contextlib.suppress(FileNotFoundError):
+            arrays = _found(folder, number)
+            if arrays is not None:
+                return arrays
+    raise Refused(404, f"trial {number} of sweep {id!r} has no curves (yet)")
+
+
+def _found(folder: FilePath, number: int) -> Arrays | None:
+    from sweeps.recording.open_trials import OpenTrials, Undrawn
+
     path = folder / "trials" / f"{number:04}" / "curves.npz"
     if path.is_file():
         return load_curves(path)
-    found = OpenTrials(folder).found(number)
-    if found is None:
-        raise Refused(404, f"trial {number} of sweep {id!r} has no curves (yet)")
-    return found[1].arrays
+    if (running := OpenTrials(folder).found(number)) is not None:
+        return running[1].arrays
+    ended = Undrawn(folder).found(number)
+    return None if ended is None else ended.archive.arrays

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -12,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from rnnlab.spec import VerdictSpec
 from rnnlab.tasks import TASKS
-from services.api.models import SweepSeen
+from services.api.models import SweepSeen, Verdict
 from services.api.security import Here, Launcher, Viewer
 from services.api.seeing import event_seen, sweep_seen, sweeps_seen, trial_seen
 from services.api.service import Service
@@ -20,7 +21,8 @@ from services.web.configurations import configurations
 from services.web.rendering import HERE, render
 from sweeps.recipes import RECIPES
 from sweeps.recipes import recipe as recipe_of
-from sweeps.store.paging import Paging
+from sweeps.store import TrialState
+from sweeps.store.paging import Paging, SortKey
 
 router = APIRouter(include_in_schema=False)
 static = StaticFiles(directory=HERE / "static")
@@ -63,6 +65,29 @@ def now(request: Request, service: Here, caller: Viewer, id: str) -> HTMLRespons
     return render(request, "now.html", caller, **_sweep(service, id, caller))
 
 
+@router.get("/sweeps/{id}/trials", response_class=HTMLResponse)
+def trials(
+    request: Request,
+    service: Here,
+    caller: Viewer,
+    id: str,
+    verdict: Verdict | Literal[""] = "",
+    state: TrialState | Literal[""] = "",
+    sort: SortKey = "number",
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+) -> HTMLResponse:
+    """The trials of a sweep, those of one verdict or state if asked."""
+    record = service.queue.sweep(id)
+    found, total = Paging(service.queue.engine).trials_page(
+        id, state=state or None, verdict=verdict or None, sort=sort, offset=(page - 1) * PER_PAGE, limit=PER_PAGE
+    )
+    return render(
+        request, "trials.html", caller, sweep=record, trials=[trial_seen(service, record, one) for one in found],
+        total=total, page=page, pages=max(1, -(-total // PER_PAGE)), verdict=verdict, state=state, sort=sort,
+        choices={"verdict": get_args(Verdict), "state": get_args(TrialState), "sort": get_args(SortKey)},
+    )  # fmt: skip
+
+
 @router.get("/sweeps/{id}/trials/{number}", response_class=HTMLResponse)
 def trial(request: Request, service: Here, caller: Viewer, id: str, number: int) -> HTMLResponse:
     """One trial: loss by timestep, gradient curves, a heatmap with a slider over updates."""
@@ -92,9 +117,12 @@ def launch(
 
 
 @router.get("/static/plotly.js")
-def plotly() -> Response:
-    """The drawing library, from the package that we depend on anyway."""
-    return Response(_plotly(), media_type="text/javascript", headers={"Cache-Control": "public, max-age=86400"})
+def plotly(request: Request) -> Response:
+    """The drawing library, from the package that we depend on anyway; as gzip it has a third of its bytes."""
+    headers = {"Cache-Control": "public, max-age=86400", "Vary": "Accept-Encoding"}
+    small = "gzip" in request.headers.get("accept-encoding", "")
+    headers |= {"Content-Encoding": "gzip"} if small else {}
+    return Response(_plotly_small() if small else _plotly(), media_type="text/javascript", headers=headers)
 
 
 def _sweep(service: Service, id: str, caller: Any) -> dict[str, Any]:
@@ -143,7 +171,12 @@ def _recipe(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _plotly() -> str:
+def _plotly() -> bytes:
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-    return str(get_plotlyjs())
+    return str(get_plotlyjs()).encode()
+
+
+@lru_cache(maxsize=1)
+def _plotly_small() -> bytes:
+    return gzip.compress(_plotly())

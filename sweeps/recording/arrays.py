@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -50,8 +51,11 @@ class CurveArchive:
         return {"updates": np.array(updates, dtype=np.float64), **stacked}
 
     def save(self, path: Path) -> None:
-        """Write the npz file."""
-        np.savez_compressed(path, **self.arrays)  # type: ignore[arg-type]
+        """Write the npz file, whole or not at all: pages read it as soon as it is there."""
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez_compressed(file, **self.arrays)  # type: ignore[arg-type]
+        os.replace(part, path)
 
 
 def load_curves(path: Path) -> Arrays:

@@ -93,6 +93,14 @@ class Undrawn:
                 return run
         return None
 
+    def found(self, trial: int) -> OpenRun | None:
+        """The run of a trial that waits; None of one that does not, or not any more."""
+        try:
+            run: OpenRun = _read(self.folder / f"{trial:04}.pkl")
+        except FileNotFoundError:
+            return None
+        return run
+
     def done(self, trial: int) -> None:
         """It has its picture."""
         (self.folder / f"{trial:04}.pkl").unlink(missing_ok=True)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from jobs import SPEC, NoJobs
 
+from rnnlab.curve import Curve
 from services.api.service import Service
 from services.jobs.foreman import Foreman
+from sweeps.recording.arrays import CurveArchive
+from sweeps.recording.messages import TrialBegun
+from sweeps.recording.mlflow_writer import OpenRun
+from sweeps.recording.open_trials import Undrawn
 from sweeps.store import ReplicateRecord, TrialResult
 from sweeps.store.queue import Queue
 
@@ -123,7 +129,7 @@ def test_data_files_lie_in_the_folders_of_the_operator(
         spec = SPEC.replace("{kind: adding, length: 12}", f'{{kind: table, path: "{path}", inputs: [x], target: y}}')
         answer = client.post("/api/sweeps/check", content=spec, headers=YAML)
         assert answer.status_code == 422, path
-        assert "task.path" in answer.json()["detail"], answer.json()["detail"]
+        assert ("NUL" if "u0000" in path else "task.path") in answer.json()["detail"], answer.json()["detail"]
 
 
 def test_no_way_round_the_folders(client: TestClient, open_service: Service, tmp_path: Path) -> None:
@@ -191,6 +197,23 @@ def test_trials_sort_and_filter(client: TestClient, queue: Queue) -> None:
     assert client.get(f"/api/sweeps/{id}/trials/-1").status_code == 422
     assert client.get(f"/api/sweeps/{id}/trials/0/curves").status_code == 404
     assert client.get(f"/api/sweeps/{id}/trials", params={"sort": "spec"}).status_code == 422
+
+
+def test_curves_are_there_between_a_trials_end_and_its_picture(
+    client: TestClient, queue: Queue, open_service: Service
+) -> None:
+    """Pictures come last of all, minutes later on a busy machine."""
+    id = launched(client)
+    trained(queue, id, [0.5])
+    archive = CurveArchive()
+    archive.add(30, [Curve("anchor", "steps", np.ones((2, 12)), "h", 0, 30)])
+    begun = TrialBegun(0, "rnn", 0, {}, {}, "", "h", 1, 11)
+    folder = open_service.home.sweep_folder(id)
+    Undrawn(folder).add(OpenRun("run", begun, archive))
+    found = client.get(f"/api/sweeps/{id}/trials/0/curves").json()
+    assert (found["names"], found["values"], found["updates"]) == (["anchor_h_l0"], [[1.0] * 12], [30])
+    archive.save(folder / "curves.npz")
+    assert not (folder / "curves.part").exists()
 
 
 def test_stop_resume_delete(client: TestClient, queue: Queue, open_service: Service, engine: NoJobs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import httpx2 as httpx
 import pytest
 from browsing import Opened, opened
 from jobs import SPEC
@@ -52,6 +53,7 @@ def test_every_page_keeps_its_own_policy_and_fits_its_window(
     pages = {
         "/": "table",
         f"/sweeps/{id}": DRAWN,
+        f"/sweeps/{id}/trials": "table",
         f"/sweeps/{id}/trials/1": CHARTED,
         "/launch": "#go:enabled",
         "/login": "#token",
@@ -180,6 +182,37 @@ def test_findings_configurations_and_the_report(browser: Browser, lab: Lab, addr
         asked = "() => fetch('/api/sweeps').then((answer) => answer.status, () => 'refused')"
         assert page.evaluate("origin") == "null"
         assert page.evaluate(asked) == "refused"
+
+
+def test_trials_of_one_verdict_in_one_list(browser: Browser, lab: Lab, address: str) -> None:
+    id = swept(lab)
+    with browser.new_context() as context:
+        seen = opened(context, f"{address}/sweeps/{id}")
+        page = seen.page
+        page.get_by_role("link", name="vanishing 2").click()
+        page.wait_for_url(f"{address}/sweeps/{id}/trials?verdict=vanishing")
+        assert page.locator("tbody th").all_inner_texts() == ["0", "2"]
+        page.get_by_label("Verdict").select_option("healthy")
+        page.get_by_label("Lowest first by").select_option("score")
+        page.get_by_role("button", name="Show").click()
+        page.wait_for_url("**verdict=healthy**")
+        assert page.locator("tbody th").all_inner_texts() == ["1", "3"]
+        assert page.get_by_label("Verdict").input_value() == "healthy"
+        page.get_by_label("Verdict").select_option("exploding")
+        page.get_by_role("button", name="Show").click()
+        page.wait_for_selector("text=No trial is like that.")
+        page.goto(f"{address}/sweeps/{id}/trials")
+        page.get_by_role("link", name="3", exact=True).click()
+        page.wait_for_function(CHARTED)
+        assert seen.complaints == []
+
+
+def test_the_drawing_library_is_sent_small(address: str) -> None:
+    whole = httpx.get(f"{address}/static/plotly.js", headers={"Accept-Encoding": "identity"})
+    small = httpx.get(f"{address}/static/plotly.js", headers={"Accept-Encoding": "gzip"})
+    assert whole.content == small.content
+    assert "content-encoding" not in whole.headers
+    assert int(small.headers["content-length"]) < int(whole.headers["content-length"]) / 2.5
 
 
 def test_a_trials_charts(browser: Browser, lab: Lab, address: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sweeps.recording import names
+from sweeps.recording.open_trials import Undrawn
 
 
 def everything(store: Any, trial: str) -> dict[str, Any]:
@@ -39,6 +40,10 @@ def test_a_writer_that_starts_again_misses_nothing(
     for name, values in kept.items():
         np.testing.assert_array_equal(ended.archive.arrays[name], values)
     assert not (store.folder / "sweep" / "open" / "0004").exists()
+    waits = Undrawn(store.folder / "sweep").found(4)
+    assert waits is not None
+    np.testing.assert_array_equal(waits.archive.arrays["updates"], ended.archive.arrays["updates"])
+    assert Undrawn(store.folder / "sweep").found(5) is None
 
 
 def test_one_that_was_interrupted_goes_on_with_its_curves(store: Any, made_up: Callable[..., Any]) -> None:
