@@ -48,6 +48,12 @@ RECIPES = Table(
             "will it rain tomorrow: plain RNN, LSTM and GRU on four years of Seattle's days, ten seeds each",
             "project",
         ),
+        "claim_c3": Line(
+            "sweeps.recipes.claim_c3:claim_c3",
+            "clipping, and clipping with Omega, on temporal order as sequences grow",
+            "Pascanu 2013",
+            BUDGETS,
+        ),
         "claim_c6": Line(
             "sweeps.recipes.claim_c6:claim_c6",
             "tanh, IRNN, LSTM and GRU on adding, each at a rate and a clip of its own, then on fresh seeds",
@@ -70,6 +76,18 @@ RECIPES = Table(
             "sweeps.recipes.claim_c11:claim_c11",
             "forget biases of an LSTM against a GRU on adding",
             "Jozefowicz 2015",
+            BUDGETS,
+        ),
+        "claim_c12": Line(
+            "sweeps.recipes.claim_c12:claim_c12",
+            "gradient flossing before training on delayed XOR, by delay",
+            "Engelken 2023",
+            BUDGETS,
+        ),
+        "claim_c17": Line(
+            "sweeps.recipes.claim_c17:claim_c17",
+            "clipping of a character model under gradient descent, on training and test text",
+            "Pascanu 2013",
             BUDGETS,
         ),
     },

@@ -65,7 +65,10 @@ def assert_same(left: Trainer, right: Trainer) -> None:
 
 OPTIONS = {
     "adding": {"length": 20}, "copying": {"length": 8}, "temporal_order": {"length": 20}, "digits": {"read": "rows"},
-    "weather": {},
+    "weather": {}, "adding_hs97": {"length": 20}, "adding_pascanu": {"length": 20}, "memorisation": {"length": 8},
+    "temporal_order_3bit": {"length": 20}, "delayed_copy": {"length": 20, "delay": 5},
+    "delayed_xor": {"length": 20, "delay": 5}, "parity": {"length": 10}, "latch": {"length": 20}, "sines": {"length": 20},
+    "mackey_glass": {"length": 20}, "lorenz": {"length": 20}, "characters": {"length": 20},
 }  # fmt: skip
 SHORT = {"updates": 20, "evaluations": 4}
 CASES: list[dict[str, Any]] = [
@@ -116,7 +119,7 @@ def test_one_that_had_ended_says_so_at_once(tmp_path: Path) -> None:
 
 
 def test_every_task_is_tried() -> None:
-    assert set(OPTIONS) | {"table"} == set(TASKS)  # a table draws as digits and weather do
+    assert set(OPTIONS) | {"table", "aeon"} == set(TASKS)  # these draw as digits and weather do
 
 
 def test_what_is_recorded_later_is_the_same(tmp_path: Path) -> None:
