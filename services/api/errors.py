@@ -57,6 +57,24 @@ def problem(
     return JSONResponse(told.model_dump(), status, headers, "application/problem+json")
 
 
+def told(
+    request: Request,
+    status: int,
+    detail: str,
+    where: list[str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """A problem as whoever asks reads it: a browser that wanted a page as one, everything else as the one shape."""
+    if not wants_page(request):
+        return problem(status, detail, where, headers)
+    from services.web.rendering import render
+
+    page = render(request, "problem.html", status=status, title=TITLES.get(status, "error"), detail=detail)
+    page.status_code = status
+    page.headers.update(headers or {})
+    return page
+
+
 def status_of(error: RnnlabError) -> int:
     """The status that a user's mistake has."""
     if isinstance(error, DatabaseAway):
@@ -70,27 +88,27 @@ def install(app: FastAPI) -> None:
     """Give an app the one shape of errors."""
 
     @app.exception_handler(RnnlabError)
-    def mistake(request: Request, error: RnnlabError) -> JSONResponse:
+    def mistake(request: Request, error: RnnlabError) -> Response:
         assert isinstance(error, SpecError | DataError | PlaceError)
-        return problem(status_of(error), str(error))
+        return told(request, status_of(error), str(error))
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
         if error.status_code == 401 and wants_page(request):
             return to_login(request)
-        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        return told(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid(request: Request, error: RequestValidationError) -> Response:
         # without the input itself: it may be a secret that was put in the wrong place
         found = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
         detail = "; ".join(f"{where}: {said}" for where, said in found)
-        return problem(422, detail, [where for where, _ in found])
+        return told(request, 422, detail, [where for where, _ in found])
 
     @app.exception_handler(Exception)
-    def bug(request: Request, error: Exception) -> JSONResponse:
+    def bug(request: Request, error: Exception) -> Response:
         log.error("unexpected", path=request.url.path, exc_info=error)
-        return problem(500, "something broke on our side; the service's log says what")
+        return told(request, 500, "something broke on our side; the service's log says what")
 
 
 def wants_page(request: Request) -> bool:

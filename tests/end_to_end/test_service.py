@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import psutil
+import psycopg
 import pytest
 from commands import rnnlab
 
@@ -37,10 +39,11 @@ LONG = TINY.replace("name: tiny", "name: long").replace(
 
 
 @contextlib.contextmanager
-def serving(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def serving(home: Path, port: int, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A service that is ready; ended, with all it started, afterwards."""
     home.mkdir(parents=True, exist_ok=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_", "MLFLOW_"))}
+    env |= more
     words = [
         sys.executable,
         "-m",
@@ -184,3 +187,66 @@ def test_it_is_not_open_to_others_without_a_token(tmp_path: Path) -> None:
     assert made.code == 0
     assert made.out.startswith("rnnlab_")
     assert made.out.strip() not in rnnlab("token", "list", "--json", home=tmp_path / "home").out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_ten_sweeps_run_two_at_a_time_in_order_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own jobs; two hundred on both databases: tests/services/hardening/test_many_sweeps.py."""
+    monkeypatch.setenv("RNNLAB_MAX_RUNNING_SWEEPS", "2")
+    home, port = tmp_path / "home", free_port()
+    short = TINY.replace("[rnn, gru]", "[rnn]").replace("updates: 40, evaluations: 4", "updates: 4, evaluations: 2")
+    with serving(home, port), Client(f"http://127.0.0.1:{port}") as client:
+        ids = [client.launch(short).id for _ in range(10)]
+        at_a_time = []
+
+        def over() -> bool:
+            found = client.sweeps(limit=100).items
+            at_a_time.append(sum(sweep.status == "running" for sweep in found))
+            return all(sweep.status not in ("queued", "running") for sweep in found)
+
+        until(over, 1200)
+        found = {sweep.id: sweep for sweep in client.sweeps(limit=100).items}
+        assert [(found[id].status, found[id].attempts, found[id].ended) for id in ids] == [("finished", 1, 1)] * 10
+        log = (home / "service.log").read_text()
+        assert re.findall(r"started .*sweep=(\S+)", log) == ids
+        assert max(at_a_time) == 2
+        for id in ids:
+            assert [event.kind for event in client.events(id)].count("started") == 1
+    assert "Traceback" not in (home / "service.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_secret_is_written_anywhere(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token of a person, the password of the database and Ray's own token: not in logs, reports, MLflow, `--json`."""
+    home, port = tmp_path / "home", free_port()
+    server, password, ray = f"http://127.0.0.1:{port}", "p4ssw0rd-of-the-lab", "t0ken-of-ray-" + "x" * 40
+    monkeypatch.setenv("RNNLAB_LAB", postgres_url.replace("postgres@", f"postgres:{password}@"))
+    made = rnnlab("token", "make", "ann", "--role", "launcher", home=home)
+    token = made.out.strip()
+    monkeypatch.setenv("RNNLAB_TOKENS", "required")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    said = [made.err, rnnlab("token", "list", "--json", home=home).out]
+    with serving(home, port, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=ray):
+        monkeypatch.delenv("RNNLAB_LAB")
+        assert rnnlab("sweep", "launch", "first", "--server", server).code == 2
+        monkeypatch.setenv("RNNLAB_TOKEN", token)
+        launch = rnnlab("sweep", "launch", str(tmp_path / "tiny.yaml"), "--server", server, "--watch")
+        assert launch.code == 0, launch.err
+        shown = [["list"], ["list", "--json"], ["show", "tiny"], ["show", "tiny", "--json"], ["report", "tiny"]]
+        ran = [launch, *(rnnlab("sweep", *words, "--server", server) for words in shown)]
+        said += [text for one in ran for text in (one.out, one.err)]
+        auth = {"Authorization": f"Bearer {token}"}
+        for path in ("", "/tiny", "/tiny/log", "/tiny/events", "/tiny/spec", "/tiny/table", "/tiny/report.html"):
+            answer = httpx.get(f"{server}/api/sweeps{path}", headers=auth)
+            assert answer.status_code == 200, path
+            said.append(answer.text)
+    with psycopg.connect(postgres_url, autocommit=True) as lab:
+        tables = lab.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        said += [str(lab.execute(f'SELECT * FROM "{table}"').fetchall()) for (table,) in tables]
+    files = {str(path): path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()}
+    assert any(name.endswith("mlflow.db") for name in files)
+    for secret in (token, password, ray):
+        assert not [text[:200] for text in said if secret in text]
+        assert not [name for name, text in files.items() if secret in text]

@@ -24,7 +24,7 @@ async function check() {
   const answer = await post("/api/sweeps/check");
   const seen = await answer.json();
   if (mine !== asked) return; // typed on since
-  said.className = answer.ok ? "" : "error";
+  said.className = answer.ok ? "note good" : "error";
   said.textContent = answer.ok
     ? `valid: ${seen.trials} trials of ${seen.replicates} replicates, ${seen.updates} updates each`
     : seen.detail;

@@ -284,6 +284,15 @@ def test_tables_recipes_version_metrics_health(client: TestClient, engine: NoJob
     assert "rnnlab_queue_length 1.0" in metrics
 
 
+def test_a_browser_reads_a_problem_as_a_page(client: TestClient) -> None:
+    for path, status in (("/sweeps/nope", 404), ("/sweeps/nope/trials/0", 404), ("/?page=x", 422), ("/nowhere", 404)):
+        page = client.get(path, headers={"Accept": "text/html,*/*"})
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+        assert f"<h1>{status}: " in page.text
+        assert client.get(path).headers["content-type"] == "application/problem+json"
+    assert "<script" not in client.get("/sweeps/<script>x", headers={"Accept": "text/html"}).text
+
+
 def test_every_page_has_our_headers(client: TestClient) -> None:
     for path in ("/", "/api/health", "/launch", "/static/style.css"):
         headers = client.get(path).headers
