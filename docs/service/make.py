@@ -28,6 +28,8 @@ def main(address: str, sweep: str) -> None:
         page.wait_for_function(DRAWN)
         page.wait_for_timeout(1000)  # the last panels
         page.screenshot(path=HERE / "sweep.png", full_page=True)
+        page.goto(f"{address}/sweeps/{sweep}/trials?verdict=vanishing&sort=score")
+        page.screenshot(path=HERE / "trials.png")
         browser.close()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +38,9 @@ def free_port() -> int:
 def ray_here(home: Home, workers: int | None) -> Iterator[str]:
     """A Ray of one node, with its dashboard; the dashboard's address. Its jobs find their stores as this process does.
 
+    It has a folder of its own for sockets and logs: in the usual one Ray notes the address of whichever was started
+    last on this machine, and its jobs would join that one.
+
     Raises:
         PlaceError: it does not start.
     """
@@ -46,6 +51,8 @@ def ray_here(home: Home, workers: int | None) -> Iterator[str]:
     words += ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)]
     words += ["--dashboard-agent-listen-port", "0", "--disable-usage-stats"]
     words += ["--num-cpus", str(workers)] if workers else []
+    folder = tempfile.mkdtemp(prefix="rnnlab-ray-")  # short: a socket's path has at most 107 bytes
+    words += ["--temp-dir", folder]
     environment = {**ENVIRONMENT, **os.environ}
     environment["RNNLAB_HOME"] = str(home.path.resolve())
     if home.lab:
@@ -53,8 +60,11 @@ def ray_here(home: Home, workers: int | None) -> Iterator[str]:
     if home.mlflow:
         environment["RNNLAB_MLFLOW"] = home.mlflow
     address = f"http://127.0.0.1:{port}"
-    with _server("Ray", words, environment, home.path / "ray.log", f"{address}/api/version"):
-        yield address
+    try:
+        with _server("Ray", words, environment, home.path / "ray.log", f"{address}/api/version"):
+            yield address
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

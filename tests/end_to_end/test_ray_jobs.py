@@ -48,3 +48,26 @@ def test_how_a_driver_ended(ray: tuple[str, Path], tmp_path: Path, script: str) 
     assert ("error: no such file" in jobs.log(id)) == ("no such file" in script)
     jobs.stop(id)
     assert jobs.state(id) == ENDS[script]
+
+
+def test_a_job_stays_with_its_own_ray(ray: tuple[str, Path], tmp_path: Path) -> None:
+    """Another Ray of this machine was started later."""
+    driver = tmp_path / "driver"
+    driver.write_text("#!/bin/sh\necho it is $RAY_ADDRESS\n")
+    driver.chmod(0o755)
+
+    def said(address: str, id: str) -> str:
+        jobs = RayJobs(address, tmp_path, str(driver))
+        jobs.submit(id, "tiny", None)
+        deadline = time.monotonic() + 300
+        while jobs.state(id) in ("starting", "running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        return next(line for line in jobs.log(id).splitlines() if line.startswith("it is "))
+
+    before = said(ray[0], "before")
+    home = Home(tmp_path / "home")
+    home.make()
+    with ray_here(home, 1) as other:
+        assert said(ray[0], "after") == before
+        assert said(other, "other") != before

@@ -124,6 +124,11 @@ def test_a_sweep_is_launched_watched_and_seen(tmp_path: Path) -> None:
         found = httpx.post(f"{server}/mlflow/ajax-api/2.0/mlflow/experiments/search", json={"max_results": 10})
         assert "tiny" in [one["name"] for one in found.json()["experiments"]]
         assert "<html" in httpx.get(f"{server}/mlflow/").text
+        wanted = {"run_uuid": trial.mlflow.rpartition("/")[2], "path": "curves.npz"}
+        artifact = httpx.get(f"{server}/mlflow/get-artifact", params=wanted)
+        assert artifact.status_code == 200, artifact.text
+        assert artifact.content[:2] == b"PK"
+        assert "sandbox" in artifact.headers["content-security-policy"]
         service.send_signal(signal.SIGINT)
         assert service.wait(timeout=120) == 0
     assert "Traceback" not in (home / "service.log").read_text()

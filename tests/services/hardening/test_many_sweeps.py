@@ -98,7 +98,7 @@ def assert_all_ran_once(lab: Lab, drivers: Drivers, ids: list[str]) -> None:
     assert sorted(found) == sorted(ids)
     assert {(sweep.status, sweep.attempts) for sweep in found.values()} == {("finished", 1)}
     assert sorted(drivers.submitted) == sorted(ids)
-    assert drivers.at_a_time == MOST
+    assert drivers.at_a_time <= MOST
     for id in ids:
         assert [event.kind for event in lab.queue.events(id)] == ["queued", "finished"]
 
@@ -114,6 +114,7 @@ def test_all_run_in_order_once_each(lab: Lab, address: str, away: float, sweeps:
     all_run(lab, drivers)
     assert_all_ran_once(lab, drivers, ids)
     assert drivers.submitted == ids
+    assert drivers.at_a_time == MOST
 
 
 @pytest.mark.parametrize("sweeps", SOME_AND_MANY)
