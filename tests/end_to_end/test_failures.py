@@ -27,7 +27,9 @@ resources: {memory: 512MB}
 """
 
 
-FILLING = GREEDY.replace("3000", "6000").replace("resources: {memory: 512MB}\n", "")
+FILLING = (
+    GREEDY.replace("3000", "4096").replace("cell: gru", "cell: gru, depth: 2").replace("resources: {memory: 512MB}", "")
+)
 ROOM = 3 * 2**30
 """Bytes above what is used now: an idle sweep takes 2 GB, its large trial 5 more."""
 
@@ -105,7 +107,7 @@ def test_ray_kills_the_worker_of_a_trial_that_fills_its_node(tmp_path: Path, mon
     trials = trials_of(home, "greedy")
     assert sorted(trial.state for trial in trials) == ["complete", "complete", "failed"]
     failed = next(trial for trial in trials if trial.state == "failed")
-    assert failed.params["hidden"] == 6000
+    assert failed.params["hidden"] == 4096
     assert (
         failed.cause == "ran out of memory: Ray's memory monitor killed its worker, since its node had none left, twice"
     )

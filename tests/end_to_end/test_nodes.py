@@ -157,15 +157,15 @@ def test_nodes_that_do_not_see_what_they_need_are_refused(cluster: Cluster, tmp_
     home.mkdir()
     (other / "rnnlab-9.9.dist-info").mkdir(parents=True)
     (other / "rnnlab-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: rnnlab\nVersion: 9.9\n")
-    bare = tmp_path / "bare"
+    root, bare = Path(__file__).parents[2], tmp_path / "bare"
     (bare / "sweeps").mkdir(parents=True)
-    # what Python says where it is not installed: hiding the installed one would depend on where that lies
+    # what Python says where it is not installed: one may be installed in another folder than this one, which is hidden
     (bare / "sweeps" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'sweeps'\")\n")
     strangers = []
     try:
         strangers.append(joined(cluster, f"mount -t tmpfs none '{home}'"))
         strangers.append(joined(cluster, "true", PYTHONPATH=str(other)))
-        strangers.append(joined(cluster, "cd /", PYTHONPATH=str(bare)))
+        strangers.append(joined(cluster, f"mount -t tmpfs none '{root}' && cd /", PYTHONPATH=str(bare)))
         ran = rnnlab("sweep", "run", written(tmp_path), "--address", cluster.address, home=home, timeout=600)
     finally:
         for stranger in strangers:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import Ran, once, rnnlab
-from night import begin, kill, until
+from night import begin, kill, until, workers_of
 from typer.testing import CliRunner
 
 from services.cli.app import app, main
@@ -138,6 +138,8 @@ def test_a_driver_is_killed_and_the_sweep_mended_and_resumed(tmp_path: Path) -> 
     spec.write_text(SPEC.replace("updates: 20, evaluations: 4", "updates: 1200, evaluations: 60"))
     driver = begin(home, "run", str(spec))
     until(home, lambda lab: any(report.update >= 100 for report in lab.reports("night")), seconds=600)
+    for worker in workers_of(driver):  # or the trials would have ended by the time that the check has
+        worker.suspend()
     running = rnnlab("sweep", "check", "night", home=home, timeout=600)
     assert running.code == 0, running.out
     kill(driver)
