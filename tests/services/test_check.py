@@ -97,7 +97,7 @@ def test_a_sweep_that_runs_may_be_checked_and_not_repaired(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Lab.open(Home(place).lab_url) as lab:
-        lab.take_lease("night", "another-machine", 1)
+        lab.take_lease("night", "another-machine", 1, to_mend=True)
     code, told = check()
     assert code == 0
     assert "lags only" in told  # the parent run has ended, which it will not have while it runs
