@@ -363,7 +363,8 @@ def test_a_lost_sweep_is_stopped_and_can_go_on(place: Place) -> None:
 
 
 def test_while_a_sweep_runs_it_lags(place: Place) -> None:
-    place.lab.take_lease("small", socket.gethostname(), os.getpid(), to_mend=True)  # this process is its driver, and lives
+    # this process is its driver, and lives
+    place.lab.take_lease("small", socket.gethostname(), os.getpid(), to_mend=True)
     wait_in_spool(place)
     place.client.update_run(place.run(1).info.run_id, status="RUNNING")
     place.forget(1, "final_score", "score")
