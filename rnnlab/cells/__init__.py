@@ -27,6 +27,7 @@ CELLS = Table(
             "Gers & Schmidhuber 2000",
         ),
         "cifg": Line("rnnlab.cells.cifg:CIFG", "LSTM with i = 1 - f: c' = f c + (1 - f) g", "Greff 2017"),
+        "nfg": Line("rnnlab.cells.nfg:NFG", "LSTM with f = 1: c' = c + i g, nothing is forgotten", "Greff 2017"),
         "janet": Line(
             "rnnlab.cells.janet:JANET",
             "forget gate alone: h' = sigmoid(a_f) h + (1 - sigmoid(a_f - beta)) tanh(a_g)",

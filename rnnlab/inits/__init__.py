@@ -9,8 +9,8 @@ from rnnlab.choices import Line, Table
 PLAIN = ("rnn",)
 """Cells with one square W_hh that nothing else acts on."""
 SQUARE = (
-    "rnn", "lstm", "gru", "peephole", "cifg", "janet", "ur_lstm", "slstm", "ln_lstm", "gru_v1", "ln_gru", "mgu",
-    "ln_rnn", "leaky", "multiscale",
+    "rnn", "lstm", "gru", "peephole", "cifg", "nfg", "janet", "ur_lstm", "slstm", "ln_lstm", "gru_v1", "ln_gru",
+    "mgu", "ln_rnn", "leaky", "multiscale",
 )  # fmt: skip
 """Cells each of whose gates has a square W_hh as it stands."""
 FREE = (*SQUARE, "mingru", "minlstm", "indrnn", "cornn")

@@ -29,7 +29,8 @@ NAMES = {
 """How a sentence begins."""
 CELLS = {
     "rnn": "plain RNN", "lstm": "LSTM", "gru": "GRU", "peephole": "peephole LSTM", "cifg": "coupled-gate LSTM",
-    "janet": "JANET", "ur_lstm": "UR-LSTM", "slstm": "sLSTM", "ln_lstm": "LayerNorm LSTM", "gru_v1": "GRU v1",
+    "nfg": "LSTM without a forget gate", "janet": "JANET", "ur_lstm": "UR-LSTM", "slstm": "sLSTM",
+    "ln_lstm": "LayerNorm LSTM", "gru_v1": "GRU v1",
     "ln_gru": "LayerNorm GRU", "mgu": "MGU", "mingru": "minGRU", "minlstm": "minLSTM", "ln_rnn": "LayerNorm RNN",
     "leaky": "leaky RNN", "multiscale": "multi-timescale RNN", "antisymmetric": "antisymmetric RNN",
     "orthogonal": "orthogonal RNN", "indrnn": "IndRNN", "cornn": "coRNN", "lru": "LRU",

@@ -74,7 +74,7 @@ RECIPES = Table(
         ),
         "claim_c11": Line(
             "sweeps.recipes.claim_c11:claim_c11",
-            "forget biases of an LSTM against a GRU on adding",
+            "forget biases of an LSTM, and none of its gate, against a GRU on adding",
             "Jozefowicz 2015",
             BUDGETS,
         ),

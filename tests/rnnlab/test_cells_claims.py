@@ -91,6 +91,32 @@ class TestGated:
         close(found["h"], expected["h"])
         close(found["c"], expected["c"])
 
+    def test_without_a_forget_gate_it_is_an_lstm_whose_forget_gate_is_open(self) -> None:
+        cell = made("nfg")
+        weights = weights_of(cell)  # i, g, o
+        open_gate = rows(weights, 1, 1, 2, 3)
+        open_gate.w_ih_SGI[:, H : 2 * H] = open_gate.w_hh_SGH[:, H : 2 * H] = 0
+        open_gate.b_ih_SG[:, H : 2 * H] = 1000
+        found, expected = cell.scan(weights, self.x_TSBI), made("lstm").scan(open_gate, self.x_TSBI)
+        close(found["h"], expected["h"])
+        close(found["c"], expected["c"])
+
+    def test_without_a_forget_gate_the_memory_sums_and_its_gradient_does_not_fade(self) -> None:
+        cell = made("nfg")
+        weights = weights_of(cell)
+        weights = weights._replace(w_hh_SGH=torch.zeros_like(weights.w_hh_SGH))  # c reads itself alone
+        probe = torch.zeros(T, 2, B, H, dtype=torch.float64, requires_grad=True)
+        c = cell.scan(weights, self.x_TSBI, {"c": probe})["c"]
+        (found,) = torch.autograd.grad(c[-1].sum(), [probe])
+        assert bool((found == 1).all())
+        i, g, _ = (self.x_TSBI @ weights[0].mT + (weights[2] + weights[3])[:, None]).chunk(3, -1)
+        close(c, (torch.sigmoid(i) * torch.tanh(g)).cumsum(0))
+
+    @pytest.mark.parametrize("kind", ["forget_bias", "chrono", "uniform_gate"])
+    def test_there_is_no_forget_bias_without_a_forget_gate(self, kind: str) -> None:
+        with pytest.raises(SpecError, match=f"'{kind}' requires the cell lstm .* but the cell is 'nfg'"):
+            validated(ModelSpec, {"cell": "nfg", "bias_init": kind})
+
     @pytest.mark.parametrize("beta", [0.0, 1.0])
     def test_janet_by_hand(self, beta: float) -> None:
         cell = made("janet", beta=beta)
