@@ -42,6 +42,10 @@ class Regulariser:
     wants_totals: ClassVar[bool] = False
     """Whether `gradient` reads dL/dh_t."""
 
+    def acts(self, update: int) -> bool:
+        """Whether it does anything at this update, of which the first is 1; a plan times both kinds."""
+        return True
+
     def alone(self, update: int) -> bool:
         """Whether this update follows the regulariser and not the task's loss."""
         return False

@@ -36,12 +36,15 @@ class GradientFlossing(Regulariser):
         self.before, self.every, self.exponents = before, every, exponents
         self.weight, self.sequences = weight, sequences
 
+    def acts(self, update: int) -> bool:
+        after = update - self.before
+        return after <= 0 or (self.every > 0 and after % self.every == 0)
+
     def alone(self, update: int) -> bool:
         return update <= self.before
 
     def gradient(self, seen: Seen) -> tuple[Tensor, Tensor] | None:
-        after = seen.update - self.before
-        if after > 0 and (not self.every or after % self.every):
+        if not self.acts(seen.update):
             return None
         theta_SP = seen.network.theta.detach().double().requires_grad_()
         x_TSBI = seen.x_TSBI[:, :, : self.sequences].double()

@@ -7,3 +7,6 @@ from rnnlab.regularisers.base import Regulariser
 
 class NoRegulariser(Regulariser):
     """Adds nothing."""
+
+    def acts(self, update: int) -> bool:
+        return False

@@ -11,12 +11,13 @@ import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
+from itertools import islice
 from statistics import median
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from rnnlab.choices import Choice
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.recorder import MemoryRecorder
 from rnnlab.spec import TrialSpec
@@ -24,7 +25,9 @@ from rnnlab.training.loop import RECORDS, Trainer
 from rnnlab.training.step import evaluate
 
 UPDATES = 10
-"""Updates that are timed of each shape."""
+"""Updates that are timed of each shape, and as many again where its regulariser acts at some updates alone."""
+LONG = 1.0
+"""Seconds of processor time after which no further update of a kind is timed."""
 PATIENCE = 20.0
 """Seconds after which no further shape is timed; those left out cost as much as the mean of those timed."""
 
@@ -58,7 +61,8 @@ class Timing:
     """One shape on one thread, in seconds of processor time.
 
     Args:
-        make: the network and its task. update, probe, evaluation, test: one of each.
+        make: the network and its task. update: one of them, in the mean over the budget.
+        probe, evaluation, test: one of each.
         values: numbers in the curves of one probe. arrays: curves of one probe.
         points: metric points that the curves of one probe become.
     """
@@ -116,17 +120,30 @@ class Cost(BaseModel):
 
 
 def shape_of(trial: TrialSpec) -> dict[str, str | int]:
-    """What decides a trial's time and size: cell, activation, depth, width, batch and the task's own options."""
-    model, task = trial.model, trial.task
+    """What decides a trial's time and size: cell, activation, depth, width, batch and the task's own options; and what
+    only few trials have, such as a regulariser, truncation or dilation."""
+    model, optim, task = trial.model, trial.optim, trial.task
+    further = {name: getattr(model, name) for name in model.quiet} | {"regulariser": optim.regulariser}
+    usual = {name: type(of).model_fields[name].get_default() for of in (model, optim) for name in of.quiet}
     options = (f"{name} {value}" for name, value in task.options.items() if value is not None)
     return {
         "cell": model.cell.label,
         **({"activation": model.activation.label} if model.activation else {}),
         "depth": model.depth,
         "hidden": model.hidden,
-        "batch": trial.optim.batch,
+        "batch": optim.batch,
+        **{name: said(value) for name, value in further.items() if value != usual[name]},
         "task": ", ".join([task.kind, *options]),
     }
+
+
+def said(value: Choice | BaseModel | float) -> str:
+    """A value of a shape in few words."""
+    if isinstance(value, Choice):
+        return value.label
+    if isinstance(value, BaseModel):
+        return " ".join(f"{name}={part}" for name, part in value)
+    return f"{value:g}"
 
 
 def cost_of(trials: Sequence[tuple[TrialSpec, float]], workers: int | None = None) -> Cost:
@@ -198,25 +215,43 @@ def _timings(
 
 
 def timing(trial: TrialSpec) -> Timing:
-    """Time one shape: the probe of update 0, `UPDATES` updates, of which the median counts, and both splits once."""
+    """Time one shape: the probe of update 0, some updates, and both splits once.
+
+    Of the updates at which the regulariser acts the first `UPDATES` are timed, or what `LONG` has room for, and so of
+    those at which it does not; the median of each kind counts as often as the budget has that kind.
+    """
+    updates = trial.budget.updates
     spec = trial.model_copy(
         update={
-            "budget": trial.budget.model_copy(update={"evaluations": 1}),
+            # one more, so that none of those that are timed is the last, which evaluates
+            "budget": trial.budget.model_copy(update={"updates": updates + 1, "evaluations": 1}),
             "probe": trial.probe.model_copy(update={"schedule": []}),
         }
     )
     ticks: list[float] = []
+    seen: dict[bool, list[float]] = {True: [], False: []}
 
     def enough() -> bool:
         ticks.append(time.process_time())
-        return len(ticks) > UPDATES
+        if len(ticks) > 1:
+            seen[acts[trainer.done - 1]].append(ticks[-1] - ticks[-2])
+        while order and sum(seen[acts[order[0] - 1]]) > LONG:
+            order.pop(0)
+        if order:
+            trainer.done = order.pop(0) - 1  # so the next update has that number
+            return False
+        return True
 
     recorder = MemoryRecorder()
     began = time.process_time()
     trainer = Trainer(spec, recorder, enough)
+    acts = [trainer.regulariser.acts(number) for number in range(1, updates + 1)]
+    order = [number for kind in seen for number in islice(_numbers(acts, kind), UPDATES)]
     made = time.process_time()
     trainer.advance()  # probes at update 0, then asks `enough` before every update
-    gaps = [after - before for before, after in pairwise([*ticks, time.process_time()][: UPDATES + 1])]
+    # where all lanes die, a kind may not have been seen
+    all_seen = [*seen[True], *seen[False]] or [time.process_time() - ticks[-1]]
+    whole = sum(acts.count(kind) * median(of_kind or all_seen) for kind, of_kind in seen.items())
     splits = []
     for split in (trainer.task.validation, trainer.task.test):
         before = time.process_time()
@@ -226,7 +261,7 @@ def timing(trial: TrialSpec) -> Timing:
     top = (None, trial.model.depth - 1)
     return Timing(
         make=made - began,
-        update=median(gaps),
+        update=whole / updates,
         probe=ticks[0] - made,
         evaluation=splits[0],
         test=splits[1],
@@ -234,6 +269,11 @@ def timing(trial: TrialSpec) -> Timing:
         arrays=len(first),
         points=sum(curve.values_SK.shape[1] for curve in first if curve.kind in CHARTED_KINDS and curve.layer in top),
     )
+
+
+def _numbers(acts: Sequence[bool], kind: bool) -> Iterable[int]:
+    """Of the updates, from 1, those at which the regulariser acts, or the others."""
+    return (number for number, acting in enumerate(acts, 1) if acting is kind)
 
 
 def _mean(timings: Iterable[Timing]) -> Timing:

@@ -68,6 +68,12 @@ class TestRegulariser:
         assert not torch.equal(trainer.network.theta, plain.network.theta)
         assert all(replicate.clip_rate == 1 for replicate in trainer.result.replicates)
 
+    def test_it_says_when_it_acts(self, name: str) -> None:
+        memory = MemoryRecorder()
+        trainer = finish(Trainer(trial(name, budget={"updates": 8, "evaluations": 8}), memory))
+        seen = [update for update, values in memory.scalars_seen if "regulariser" in values]
+        assert seen == [update for update in range(1, 9) if trainer.regulariser.acts(update)]
+
     def test_lanes_are_alone(self, name: str) -> None:
         together = finish(Trainer(trial(name, seeds=3)))
         first = finish(Trainer(trial(name, seeds=1)))

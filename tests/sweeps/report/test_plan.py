@@ -140,6 +140,39 @@ def test_what_is_timed_is_what_training_does() -> None:
     assert cost.CHARTED_KINDS == mlflow_writer.CHARTED_KINDS
 
 
+def test_updates_that_a_regulariser_leaves_alone_are_timed_too() -> None:
+    first, now_and_then = ({"before": before, "every": every, "sequences": 16} for before, every in ((20, 0), (0, 5)))
+    spec = spec_of(
+        {"regulariser": ["none", {"flossing": first}, {"flossing": now_and_then}]}, {"design": "screen", "blocks": 4},
+        task={"kind": "adding", "length": 50}, budget={"updates": 100},
+    )  # fmt: skip
+    seconds = {one.shape.get("regulariser"): one.update_seconds for one in cost_of(sampled(spec)).shapes}
+    plain, *mixed = (seconds.pop(name) for name in (None, "flossing(20, 0, 8, 1, 16)", "flossing(0, 5, 8, 1, 16)"))
+    assert not seconds  # each is a shape of its own
+    (trial, _), *_ = (pair for pair in sampled(spec) if pair[0].optim.regulariser.options.get("before") == 20)
+    always = timing(trial.model_copy(update={"budget": trial.budget.model_copy(update={"updates": 20})})).update
+    assert always > 10 * plain  # 8 tangents of 16 sequences and a QR at each of 50 steps
+    for mean in mixed:  # 20 of 100 updates are such
+        assert 0.1 * always < mean < 0.4 * always + plain
+
+
+def test_a_network_that_dies_at_once_has_a_cost() -> None:
+    spec = spec_of(
+        {"cell": ["rnn"]}, {"design": "screen", "blocks": 5}, model={"hidden": 8, "activation": "relu"},
+        optim={"kind": "sgd", "lr": 100.0},
+    )  # fmt: skip
+    (trial, _), *_ = sampled(spec)
+    assert timing(trial).update > 0
+
+
+def test_what_few_trials_have_makes_a_shape() -> None:
+    spec = spec_of({"zoneout_h": [0.0, 0.1]}, {"design": "screen", "blocks": 5}, model={"truncate": {"k1": 4, "k2": 8}})
+    shapes = [shape_of(trial) for trial, _ in sampled(spec)]
+    assert {shape.get("zoneout_h") for shape in shapes} == {None, "0.1"}
+    assert {shape["truncate"] for shape in shapes} == {"k1=4 k2=8"}
+    assert not {"regulariser", "dropout"} & set().union(*shapes)
+
+
 def test_cost_of_shapes() -> None:
     threads = torch.get_num_threads()
     spec = spec_of({"cell": ["rnn", "lstm"], "depth": [1, 2], "clip": ["none", {"norm": 1.0}], "lr": SPACE["lr"]})
