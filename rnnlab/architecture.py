@@ -113,6 +113,11 @@ def check_cell(spec: ModelSpec) -> None:
         raise SpecError(
             f"dropout requires a cell whose steps take W_hh h, but the cell {spec.cell.kind!r} does not; leave it out"
         )
+    if spec.dropout and getattr(cell, "makes_matrix", False):
+        raise SpecError(
+            f"dropout requires a cell whose steps take W_hh h, but the cell {spec.cell.kind!r} makes another matrix of "
+            "W_hh; leave it out"
+        )
 
 
 def noise(seeds: Sequence[int], update: int) -> list[torch.Generator]:

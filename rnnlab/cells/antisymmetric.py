@@ -27,6 +27,7 @@ class Antisymmetric(Cell):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
+    makes_matrix: ClassVar[bool] = True
 
     def __init__(self, activation: Activation | None, eps: float = 0.1, gamma: float = 0.01) -> None:
         assert activation is not None

@@ -66,6 +66,9 @@ class Cell(ABC):
     reads_h: ClassVar[bool] = True
     """Whether every step takes W_hh h_(t-1) + b_hh, in all blocks; only then is there a G4 curve."""
 
+    makes_matrix: ClassVar[bool] = False
+    """Whether what acts on h_(t-1) is a matrix made of W_hh: to leave columns of W_hh out then drops no unit."""
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "gates" in vars(cls) and "recurrent" not in vars(cls):

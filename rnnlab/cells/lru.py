@@ -27,7 +27,8 @@ class LRU(Cell):
     All timesteps are computed together (`linear_scan`).
 
     Source: Orvieto 2023. Its layers stand between others with a nonlinearity; here phi is that, else a network of
-    these would be linear in its inputs. D is dense there too; b is added.
+    these would be linear in its inputs. In its code D is a number a unit, N(0, 1), as inputs and outputs are as many
+    there; here it is a matrix that adds the same variance. b is added.
 
     Args:
         activation: phi.

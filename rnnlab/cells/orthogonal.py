@@ -36,6 +36,7 @@ class Orthogonal(Cell):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
+    makes_matrix: ClassVar[bool] = True
 
     def __init__(self, activation: Activation | None, by: By = "expm") -> None:
         assert activation is not None

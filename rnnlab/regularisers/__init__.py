@@ -16,7 +16,10 @@ REGULARISERS = Table(
             "Pascanu 2013",
             {
                 "alpha": (float, Field(4.0, gt=0, le=1e6, allow_inf_nan=False, description="its weight")),
-                "form": (Literal["paper", "code"], Field("paper", description="ratio of norms, or of their squares")),
+                "form": (
+                    Literal["paper", "code"],
+                    Field("paper", description="as the paper has it, or its authors' code"),
+                ),
             },
             cells=("rnn",),
         ),

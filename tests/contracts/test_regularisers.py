@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from rnnlab.regularisers import REGULARISERS
 from rnnlab.regularisers.base import Regulariser, Seen
 from rnnlab.regularisers.flossing import GradientFlossing, exponents_of
 from rnnlab.regularisers.norm_stabiliser import NormStabiliser
-from rnnlab.regularisers.omega import Omega, slopes_of
+from rnnlab.regularisers.omega import Form, Omega, slopes_of
 from rnnlab.spec import ModelSpec, TrialSpec
 from rnnlab.training.checkpoint import restore, save
 from rnnlab.training.loop import Trainer
@@ -127,57 +127,59 @@ def draw(*shape: int) -> Tensor:
 
 class TestOmega:
     @staticmethod
-    def twin(w: Tensor, delta: Tensor, slope: Tensor, squared: bool) -> float:
-        """One lane's term by loops: delta (T, B, H) at t + 1, slope at t."""
-        terms, live = [], 0
-        for b in range(delta.shape[1]):
-            for t in range(len(delta)):
-                d = delta[t, b]
-                size = float(d @ d)
-                if (squared and size < 1e-20) or size == 0:
-                    continue
-                live += 1
-                v = torch.stack(
-                    [
-                        sum((d[i] * w[i, j] for i in range(len(d))), torch.zeros(())) * slope[t, b, j]
-                        for j in range(len(d))
-                    ]
-                )
-                ratio = float(v @ v) / size
-                terms.append((ratio - 1) ** 2 if squared else (math.sqrt(ratio) - 1) ** 2)
-        share = live / delta[..., 0].numel() if squared else 1.0
-        return sum(terms) / delta.shape[1] / share
+    def paper(w: Tensor, total: Tensor, slope: Tensor, d: int) -> float:
+        """One lane by loops, from dL/dh (T, B, H): Pascanu 2013, equation 9."""
+        found = 0.0
+        for b in range(total.shape[1]):
+            for t in range(len(total) - d):
+                delta = total[t + d, b] * slope[t + d, b]
+                size = math.sqrt(float(delta @ delta))
+                if size:
+                    back = [slope[t, b, j] * sum(delta[i] * w[i, j] for i in range(len(w))) for j in range(len(w))]
+                    found += (math.sqrt(sum(float(v) ** 2 for v in back)) / size - 1) ** 2
+        return found / total.shape[1]
 
-    @pytest.mark.parametrize("squared", [False, True])
+    @staticmethod
+    def code(w: Tensor, total: Tensor, slope: Tensor, d: int) -> float:
+        """The same of the authors' code: tmp_x / tmp_y of each t and sequence, its means over the batch, their sums."""
+        terms, live = 0.0, 0.0
+        for of_t, slope_of_t in zip(total, slope, strict=True):
+            tmp_x = ((of_t * slope_of_t) @ w).square().sum(1)
+            tmp_y = of_t.square().sum(1)
+            reg = [(float(x / y) - 1) ** 2 if y >= 1e-20 else 0.0 for x, y in zip(tmp_x, tmp_y, strict=True)]
+            terms += float(np.mean(reg))
+            live += float((tmp_y >= 1e-20).double().mean())
+        return terms / live
+
+    @pytest.mark.parametrize("form", get_args(Form))
     @pytest.mark.parametrize(
         "model",
         [{}, {"activation": "softsign"}, {"activation": "elu"}, {"depth": 2, "dilation": 2, "between": "residual"}],
         ids=str,
     )
-    def test_its_gradient_is_the_twins_by_finite_differences(self, model: dict[str, Any], squared: bool) -> None:
+    def test_its_gradient_is_the_twins_by_finite_differences(self, model: dict[str, Any], form: Any) -> None:
         made = build(validated(ModelSpec, {"hidden": 4, "init": "glorot", **model}), 2, None, 7, [1, 2]).double()
         x = draw(7, 2, 3, 2)
         shape = (7, 2, 3, 4)
         probes = [x.new_zeros(shape).requires_grad_() for _ in range(made.depth)]
         hidden, top = made.run(x, None, probes)
         _, *totals = torch.autograd.grad((top[-1] * draw(2, 3, 4)).sum(), [made.theta, *probes])
-        totals[0][:3, 0, 0] = 0.0  # a delta of 0 is left out
+        totals[0][:3, 0, 0] = 0.0  # a gradient of 0 is left out
         totals[0][:, 1, 1] *= 1e-13
-        omega = Omega(3.0, "code" if squared else "paper")
-        value_S, added_SP = omega.gradient(Seen(made, x, [h.detach() for h in hidden], totals, 1))
+        value_S, added_SP = Omega(3.0, form).gradient(Seen(made, x, [h.detach() for h in hidden], totals, 1))
         slopes = slopes_of(made, x, [h.detach() for h in hidden])
+        twin = {"paper": self.paper, "code": self.code}[form]
         expected_S = [0.0, 0.0]
         for layer, weights in enumerate(made.layers()):
             d = made.architecture.stride(layer)
-            delta, slope = (totals[layer] * slopes[layer])[d:] * 3, slopes[layer][:-d]
             for lane in range(2):
                 w = weights.w_hh_SGH[lane].detach()
-                parts = (delta[:, lane], slope[:, lane], squared)
-                expected_S[lane] += 3 * self.twin(w, *parts)
+                parts = (totals[layer][:, lane], slopes[layer][:, lane], d)
+                expected_S[lane] += 3 * twin(w, *parts)
                 for i, j in ((0, 0), (2, 1), (3, 3)):
                     step = torch.zeros_like(w)
                     step[i, j] = 1e-6
-                    slow = 3 * (self.twin(w + step, *parts) - self.twin(w - step, *parts)) / 2e-6
+                    slow = 3 * (twin(w + step, *parts) - twin(w - step, *parts)) / 2e-6
                     found = float(made.named(added_SP)[f"weight_hh_l{layer}"][lane, i, j])
                     assert found == pytest.approx(slow, rel=1e-5, abs=1e-6)
         np.testing.assert_allclose(value_S.numpy(), expected_S, rtol=1e-10)
@@ -207,9 +209,10 @@ class TestOmega:
     def test_an_orthogonal_linear_network_has_none(self) -> None:
         made = build(validated(ModelSpec, {"hidden": 4, "activation": "linear", "init": "orthogonal"}), 2, None, 7, [1])
         x, h, total = draw(7, 1, 3, 2).float(), draw(7, 1, 3, 4).float(), draw(7, 1, 3, 4).float()
-        value_S, added_SP = Omega().gradient(Seen(made, x, [h], [total], 1))
-        assert float(value_S) < 1e-10  # float32 weights, squared
-        assert float(added_SP.abs().max()) < 1e-4
+        for form in get_args(Form):
+            value_S, added_SP = Omega(form=form).gradient(Seen(made, x, [h], [total], 1))
+            assert float(value_S) < 1e-10  # float32 weights, squared
+            assert float(added_SP.abs().max()) < 1e-4
 
     def test_it_is_for_plain_networks(self) -> None:
         with pytest.raises(SpecError, match="regulariser 'omega' requires the cell rnn, but the cell is 'gru'"):

@@ -389,6 +389,12 @@ def plain_gradient(model: dict[str, Any], x: Tensor, mix: Tensor) -> Tensor:
         ({"truncate": {"k1": 5, "k2": 3}}, r"`k1 <= k2` must hold, but got \(k1=5, k2=3\)"),
         ({"dilation": 16, "depth": 4}, "must be at most 1,024, but is 4,096"),
         ({"between": "resdual"}, "between 'resdual' is unknown; did you mean 'residual'"),
+        (
+            {"cell": "gru_v1", "dropout": 0.1},
+            "dropout requires a cell whose steps take W_hh h, but the cell 'gru_v1' does",
+        ),
+        ({"cell": "orthogonal", "dropout": 0.1}, "the cell 'orthogonal' makes another matrix of W_hh"),
+        ({"cell": "antisymmetric", "dropout": 0.1}, "the cell 'antisymmetric' makes another matrix of W_hh"),
         ({"zoneout_h": 1.0}, "zoneout_h: got 1.0, but it should be less than 1"),
     ],
 )
