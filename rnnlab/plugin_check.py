@@ -136,7 +136,16 @@ def _model_tried(said: str, by: _By) -> None:
         raise SpecError(f"{said}: its scan must return a dict of {', '.join(cell.states)}, but returned {seen!r:.200}")
     for name, state in seen.items():
         _shaped(said, f"state {name!r} that its scan returns", state, (STEPS, LANES, BATCH, HIDDEN), "(T, S, B, H)")
-    for run, states in (("scan", seen), ("step", loop(network.cell, weights, x, probes))):
+    looped = loop(network.cell, weights, x, probes)
+    for lane in range(LANES):
+        own = sum((state[:, lane].sin().sum() for state in looped.values()), start=torch.zeros(()))
+        (g_SP,) = torch.autograd.grad(own, [network.theta], retain_graph=True, materialize_grads=True)
+        if bool(torch.cat([g_SP[:lane], g_SP[lane + 1 :]]).any()):
+            raise SpecError(
+                f"{said}: in its step a lane must see nothing of the others, but lane {lane} depends on another's "
+                "weights; act on the first axis, S, as on that of a batch"
+            )
+    for run, states in (("scan", seen), ("step", looped)):
         total = sum((state.sin().sum() for state in states.values()), start=torch.zeros(()))
         with _blaming(said, run):
             found[run] = torch.autograd.grad(total, [network.theta, *probes.values()], materialize_grads=True)

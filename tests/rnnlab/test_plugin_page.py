@@ -48,6 +48,17 @@ def test_every_arm_of_the_page_trains(folder: Path, monkeypatch: pytest.MonkeyPa
     sys.modules.pop("my_cells")
 
 
+def test_the_page_says_how_to_try_one_and_start_nothing(folder: Path) -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"by method and shape\. `rnnlab (.*?)`", page)
+    ran = [sys.executable, "-P", "-m", "services.cli.app", *command.split(), "--no-measure"]
+    env = {**os.environ, "RNNLAB_HOME": str(folder / "home"), "PYTHONPATH": f".:{ROOT}"}
+    told = subprocess.run(ran, env=env, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert "my_cells:Adder(0.5)" in told.stdout
+    assert not (folder / "home").exists()
+
+
 @pytest.mark.slow
 def test_the_command_of_the_page_runs_on_rays_workers(folder: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_", "MLFLOW_"))}

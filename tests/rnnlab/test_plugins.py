@@ -154,6 +154,16 @@ BROKEN = {
         "class Bad(Mine):\n    states = ('h', 'c')\n    anchor_state = 'c'\n",
         r"a tuple of 2 tensors .*one a state \(h, c\), but returned 1 of them",
     ),
+    "another lane": (
+        "class Bad(Mine):\n    def step(self, weights, x, state):\n"
+        "        return super().step(weights, x, (state[0].flip(0),))\n",
+        "in its step a lane must see nothing of the others, but lane 0 depends on another's weights",
+    ),
+    "one lane for all": (
+        "class Bad(Mine):\n    def step(self, weights, x, state):\n"
+        "        return (super().step(weights, x, state)[0] + state[0][0],)\n",
+        "in its step a lane must see nothing of the others, but lane 1 depends on another's weights",
+    ),
     "no h": ("class Bad(Mine):\n    states = ('c',)\n", "its `states` must begin with 'h'"),
     "no gates": ("class Bad(Mine):\n    gates = []\n", "its `gates` must be a tuple of names"),
     "a scan of one step": (
