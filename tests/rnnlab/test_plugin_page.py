@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from rnnlab.training.loop import train
+from services.cli.app import app
 from sweeps.spec import SweepSpec
 
 ROOT = Path(__file__).parents[2]
@@ -48,15 +50,17 @@ def test_every_arm_of_the_page_trains(folder: Path, monkeypatch: pytest.MonkeyPa
     sys.modules.pop("my_cells")
 
 
-def test_the_page_says_how_to_try_one_and_start_nothing(folder: Path) -> None:
+def test_the_page_says_how_to_try_one_and_start_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"by method and shape\. `rnnlab (.*?)`", page)
-    ran = [sys.executable, "-P", "-m", "services.cli.app", *command.split(), "--no-measure"]
-    env = {**os.environ, "RNNLAB_HOME": str(folder / "home"), "PYTHONPATH": f".:{ROOT}"}
-    told = subprocess.run(ran, env=env, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert told.returncode == 0, told.stderr
-    assert "my_cells:Adder(0.5)" in told.stdout
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("RNNLAB_HOME", str(folder / "home"))
+    told = CliRunner().invoke(app, [*command.split(), "--no-measure"])
+    assert told.exit_code == 0, told.output
+    assert "my_cells:Adder(0.5)" in told.output
     assert not (folder / "home").exists()
+    sys.modules.pop("my_cells", None)
 
 
 @pytest.mark.slow

@@ -49,6 +49,16 @@ def test_every_set_is_known() -> None:
     assert set(NAMES) == set(KNOWN)
 
 
+def test_its_pins_are_those_of_all_but_for_what_aeon_holds_back() -> None:
+    root = Path(__file__).parents[3]
+    usual, own = (
+        dict(line.split("==") for line in (root / name).read_text().splitlines() if "==" in line)
+        for name in ("constraints.txt", "constraints-datasets.txt")
+    )
+    assert not usual.keys() - own.keys()
+    assert {name for name in usual if usual[name] != own[name]} == {"numpy", "numpy-typing-compat", "pandas"}
+
+
 @pytest.mark.datasets
 class TestWithAeon:
     @pytest.mark.parametrize("name", NAMES)
