@@ -28,7 +28,12 @@ budget: {updates: 160, evaluations: 8}
     ("pruner", "cause"),
     [
         ("{asha: {reduction: 2, grace: 20}}", r"asha: score [+-]\d\.\d\d at update \d+ is not in the best 1/2 of .*"),
-        ("{median: {grace: 20}}", r"median: best score [+-]\d\.\d\d by update \d+, median of \d others [+-]\d\.\d\d"),
+        # its rule and its words in seconds: tests/sweeps/search/test_pruners.py
+        pytest.param(
+            "{median: {grace: 20}}",
+            r"median: best score [+-]\d\.\d\d by update \d+, median of \d others [+-]\d\.\d\d",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["asha", "median"],
 )

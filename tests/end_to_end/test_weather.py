@@ -1,4 +1,4 @@
-"""The recipe `weather`, six arms over ten seeds, with a loss at every step."""
+"""The recipe `weather`, six arms, with a loss at every step; whole with `-m slow` (`test_readme.py`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_weather_ends_in_a_report_with_what_it_found(weather: Ran) -> None:
     folder = Home(weather.home).sweep_folder("weather")
     report = json.loads((folder / "report.json").read_text())
     analysis = report["analysis"]
-    assert (analysis["units"], analysis["unit"], len(analysis["arms"])) == (10, "seed", 6)
+    assert (analysis["units"], analysis["unit"], len(analysis["arms"])) == (4, "seed", 6)
     assert {arm["evidence"] for arm in analysis["arms"]} == {"paired"}
     assert analysis["contrasts"]
     assert analysis["findings"]
