@@ -84,6 +84,6 @@ def small_sweep(factory: pytest.TempPathFactory) -> Ran:
     """`SMALL`, three trials that nothing happened to, run once for all tests: copy its home before you spoil it."""
     spec = factory.mktemp("spec") / "small.yaml"
     spec.write_text(SMALL)
-    ran = once(factory, "small", "sweep", "run", str(spec), "--workers", "2", "--json")
+    ran = once(factory, "small", "sweep", "run", str(spec), "--workers", "1", "--json")
     assert ran.code == 0, ran.err
     return ran

@@ -25,7 +25,7 @@ def weather(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     less = whole.model_copy(update={"replicates": 2, "budget": whole.budget.model_copy(update={"updates": 40})})
     spec = tmp_path_factory.mktemp("spec") / "weather.yaml"
     spec.write_text(less.to_yaml())
-    return once(tmp_path_factory, "weather", "sweep", "run", str(spec), "--json")
+    return once(tmp_path_factory, "weather", "sweep", "run", str(spec), "--workers", "1", "--json")
 
 
 @pytest.fixture(scope="session")

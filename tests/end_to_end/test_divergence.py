@@ -59,7 +59,7 @@ def test_it_finishes_and_every_command_has_something_to_say(tmp_path: Path, kind
     plan = rnnlab("sweep", "plan", spec, home=home, timeout=900)
     assert plan.code == 0, plan.err
     is_quiet(plan)
-    ran = rnnlab("sweep", "run", spec, "--workers", "2", home=home, timeout=900)
+    ran = rnnlab("sweep", "run", spec, "--workers", "1", home=home, timeout=900)
     assert ran.code == 0, ran.err
     is_quiet(ran)
     assert_recorded(home, all_of_it=kind != "one arm")

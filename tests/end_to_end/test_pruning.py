@@ -40,7 +40,7 @@ budget: {updates: 160, evaluations: 8}
 def test_what_a_pruner_ends_says_so_everywhere(tmp_path: Path, pruner: str, cause: str) -> None:
     (tmp_path / "halving.yaml").write_text(SPEC.replace("PRUNER", pruner))
     home = tmp_path / "a home"
-    ran = rnnlab("sweep", "run", "halving.yaml", "--json", "--workers", "2", home=home, cwd=tmp_path, timeout=900)
+    ran = rnnlab("sweep", "run", "halving.yaml", "--json", "--workers", "1", home=home, cwd=tmp_path, timeout=900)
     assert ran.code == 0, ran.err
     assert "Traceback" not in ran.err
     rows = json.loads(ran.out)
