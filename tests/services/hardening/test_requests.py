@@ -110,7 +110,7 @@ def chunked(path: str, kind: str, size: int, length: str = "Transfer-Encoding: c
 @pytest.mark.parametrize("kind", ["application/yaml", "application/json", "application/x-www-form-urlencoded"])
 def test_a_body_has_an_end(lab: Lab, address: str, path: str, kind: str) -> None:
     before = len(lab.queue.sweeps())
-    told = httpx.post(address + path, content=b" " * (BODY + 1), headers={"Content-Type": kind})
+    told = httpx.post(address + path, content=b" " * (BODY + 1), headers={"Content-Type": kind}, timeout=60)
     # a route that does not read its body may not mind it
     assert told.status_code == 413 or path == "/logout", told.text
     for small in (BODY // 2, 2 * BODY):
