@@ -168,6 +168,17 @@ def test_artifacts_can_be_read(client: MlflowClient, runs: dict[int, Run], tmp_p
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_it_ends_in_a_report_with_what_it_found(first: Ran, client: MlflowClient, runs: dict[int, Run]) -> None:
+    folder = Home(first.home).sweep_folder("first")
+    analysis = json.loads((folder / "report.json").read_text())["analysis"]
+    assert (analysis["units"], analysis["unit"]) == (2, "seed")
+    assert analysis["contrasts"]
+    assert analysis["findings"]
+    assert "plotly" in (folder / "report.html").read_text()
+    parent = client.get_run(runs[0].data.tags["mlflow.parentRunId"])
+    assert analysis["findings"][0]["text"][:60] in parent.data.tags["mlflow.note.content"]
+
+
 def test_list_and_show_as_json(first: Ran) -> None:
     (sweep,) = json.loads(rnnlab("sweep", "list", "--json", home=first.home).out)
     assert (sweep["id"], sweep["name"], sweep["status"], sweep["ended"]) == ("first", "first", "finished", 12)
