@@ -33,8 +33,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 sweep: install
 	$(BIN)/rnnlab sweep run first
 
+# by folder: xdist would put the files with the fewest tests last, which are whole sweeps, and one core would idle
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff format --check .

@@ -6,11 +6,15 @@ import pytest
 from commands import Ran, once
 from night import SPEC
 
+from sweeps.recipes import recipe
+
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The recipe `first`, whole, with two workers."""
-    return once(tmp_path_factory, "first", "sweep", "run", "first", "--workers", "2")
+    """The recipe `first` with two replicates instead of five, which is most of its time; two workers."""
+    spec = tmp_path_factory.mktemp("spec") / "first.yaml"
+    spec.write_text(recipe("first").model_copy(update={"replicates": 2}).to_yaml())
+    return once(tmp_path_factory, "first", "sweep", "run", str(spec), "--workers", "2")
 
 
 @pytest.fixture(scope="session")

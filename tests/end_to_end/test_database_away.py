@@ -192,6 +192,7 @@ def test_another_process_holds_the_sqlite_file(
     assert_as_undisturbed(home, undisturbed)
 
 
+@pytest.mark.slow  # that its writes are refused, in seconds: tests/sweeps/store/test_lease.py
 @pytest.mark.timeout(1800)
 def test_a_driver_whose_sweep_was_taken_over_stops(tmp_path: Path) -> None:
     home = tmp_path / "home"

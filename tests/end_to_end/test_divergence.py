@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Ran, rnnlab
+from commands import Ran, here, rnnlab
 from night import assert_clean, begin, kill, until
 
 from sweeps.home import Home
@@ -59,17 +59,17 @@ def test_it_finishes_and_every_command_has_something_to_say(tmp_path: Path, kind
     plan = rnnlab("sweep", "plan", spec, home=home, timeout=900)
     assert plan.code == 0, plan.err
     is_quiet(plan)
-    ran = rnnlab("sweep", "run", spec, "--workers", "2", home=home, timeout=900)
+    ran = rnnlab("sweep", "run", spec, "--workers", "1", home=home, timeout=900)
     assert ran.code == 0, ran.err
     is_quiet(ran)
     assert_recorded(home, all_of_it=kind != "one arm")
     for words in (["list"], ["show", "night"], ["compare", "night", "night"], ["report", "night"],
                   ["export", "night", "--out", str(tmp_path / "tables")],
                   ["export", "night", "--to", "optuna", "--out", str(tmp_path / "study.db")]):  # fmt: skip
-        said = rnnlab("sweep", *words, home=home, cwd=tmp_path, timeout=600)
+        said = here("sweep", *words, home=home, cwd=tmp_path)
         assert said.code == 0 or words[0] == "compare", (words, said.err)
         is_quiet(said)
-    predicted = rnnlab("sweep", "predict", "night", home=home, cwd=tmp_path, timeout=600)
+    predicted = here("sweep", "predict", "night", home=home, cwd=tmp_path)
     assert predicted.code == 2
     assert "5 solved and 5 unsolved" in predicted.err
     with sqlite3.connect(tmp_path / "study.db") as study:

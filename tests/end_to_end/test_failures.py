@@ -142,7 +142,10 @@ def test_a_recorder_that_cannot_live_stops_the_sweep(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--cpus-per-trial", "4096"), "asks for 4096 cpus (resources), but no node has room"),
+        # it starts Ray to see its nodes; how they are judged: tests/sweeps/running/test_resources.py
+        pytest.param(
+            ("--cpus-per-trial", "4096"), "asks for 4096 cpus (resources), but no node has room", marks=pytest.mark.slow
+        ),
         (("--memory-per-trial", "much"), "resources"),
     ],
 )

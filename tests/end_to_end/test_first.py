@@ -1,4 +1,4 @@
-"""The first sweep, from the command to MLflow and the lab database, as its issue asks."""
+"""The first sweep, from the command to MLflow and the lab database, as its issue asks; whole with `-m slow`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ T = 64
 
 @pytest.fixture(scope="module")
 def rows(first: Ran) -> list[dict[str, Any]]:
+    return shown(first)
+
+
+def shown(first: Ran) -> list[dict[str, Any]]:
     assert first.code == 0, first.err
-    shown = rnnlab("sweep", "show", "first", "--json", home=first.home)
-    found: list[dict[str, Any]] = json.loads(shown.out)
+    found: list[dict[str, Any]] = json.loads(rnnlab("sweep", "show", "first", "--json", home=first.home).out)
     return found
 
 
@@ -99,6 +102,19 @@ def test_clipping_tames_the_arm_that_explodes(rows: list[dict[str, Any]]) -> Non
     assert tame["exploded"] == tame["diverged"] == 0
 
 
+@pytest.mark.slow  # five replicates instead of two: minutes of processor time
+@pytest.mark.timeout(1800)
+def test_the_whole_recipe_says_the_same(tmp_path: Path) -> None:
+    rows = shown(rnnlab("sweep", "run", "first", "--workers", "2", home=tmp_path / "home", timeout=1500))
+    assert {row["replicates"] for row in rows} == {5}
+    for said in (
+        test_default_tanh_vanishes_and_mitigations_keep,
+        test_orthogonal_learns_more_than_default,
+        test_clipping_tames_the_arm_that_explodes,
+    ):
+        said(rows)
+
+
 def test_lab_and_mlflow_agree(
     lab: tuple[list[TrialRecord], list[ReplicateRecord]], runs: dict[int, Run], rows: list[dict[str, Any]]
 ) -> None:
@@ -147,9 +163,20 @@ def test_artifacts_can_be_read(client: MlflowClient, runs: dict[int, Run], tmp_p
     files = {file.path for file in client.list_artifacts(runs[3].info.run_id)}
     assert files == {names.CURVES_FILE, names.HEATMAP_FILE, names.SPEC_FILE, names.RESULT_FILE}
     kept = load_curves(Path(client.download_artifacts(runs[3].info.run_id, names.CURVES_FILE, str(tmp_path))))
-    assert kept["anchor_h_l1"].shape == kept["anchor_h_l0"].shape == (13, 5, T)
+    assert kept["anchor_h_l1"].shape == kept["anchor_h_l0"].shape == (13, 2, T)
     picture = Path(client.download_artifacts(runs[3].info.run_id, names.HEATMAP_FILE, str(tmp_path)))
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_ends_in_a_report_with_what_it_found(first: Ran, client: MlflowClient, runs: dict[int, Run]) -> None:
+    folder = Home(first.home).sweep_folder("first")
+    analysis = json.loads((folder / "report.json").read_text())["analysis"]
+    assert (analysis["units"], analysis["unit"]) == (2, "seed")
+    assert analysis["contrasts"]
+    assert analysis["findings"]
+    assert "plotly" in (folder / "report.html").read_text()
+    parent = client.get_run(runs[0].data.tags["mlflow.parentRunId"])
+    assert analysis["findings"][0]["text"][:60] in parent.data.tags["mlflow.note.content"]
 
 
 def test_list_and_show_as_json(first: Ran) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import Ran, rnnlab
+from commands import Ran, here, rnnlab
 from mlflow.tracking import MlflowClient
-from night import assert_as_undisturbed, assert_clean, begin, until, written
+from night import assert_as_undisturbed, assert_clean, begin, kill, until, workers_of, written
 
 from sweeps.home import Home
 from sweeps.store import Lab
@@ -116,9 +116,43 @@ def resumed(home: Path) -> Ran:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(
-    "name", [name if name == "Ctrl-C once" else pytest.param(name, marks=pytest.mark.slow) for name in STOPS]
-)
+def test_a_worker_is_killed_a_person_stops_it_and_the_driver_is_killed(tmp_path: Path, undisturbed: Ran) -> None:
+    """All in one night: each start of a driver costs more than its six trials."""
+    home, how = tmp_path / "home", STOPS["Ctrl-C once"]
+    driver = begin(home, "run", written(tmp_path))
+    try:
+        until(home, reported(30), PATIENCE)
+        workers_of(driver)[0].kill()
+        until(home, lambda lab: any(trial.state == "complete" for trial in lab.trials("night")), PATIENCE)
+    except BaseException:
+        kill(driver)
+        raise
+    stopped(home, driver, how)
+    assert_stopped(home, how)
+    driver = begin(home, "resume", "night")
+    try:
+        until(home, lambda lab: any(one.trial == 4 and one.update >= 30 for one in lab.reports("night")), PATIENCE)
+    finally:
+        kill(driver)
+    with Lab.open(Home(home).lab_url) as lab:
+        ended = {trial.number: trial.ended_at for trial in lab.trials("night") if trial.state == "complete"}
+        assert lab.sweep("night").lost
+    resumed(home)
+    assert_as_undisturbed(home, undisturbed)
+    with Lab.open(Home(home).lab_url) as lab:
+        again = {trial.number: trial.ended_at for trial in lab.trials("night")}
+        kinds = [event.kind for event in lab.events("night")]
+    assert ended
+    assert {number: again[number] for number in ended} == ended  # what had ended was not run again
+    assert kinds.count("resumed") == 2
+    finished = here("sweep", "resume", "night", home=home, cwd=tmp_path)
+    assert finished.code == 2
+    assert "has finished" in finished.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", STOPS)
 def test_stopped_in_training_and_resumed(tmp_path: Path, undisturbed: Ran, name: str) -> None:
     home, how = tmp_path / "home", STOPS[name]
     driver = begin(home, "run", written(tmp_path))

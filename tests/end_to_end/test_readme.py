@@ -55,10 +55,6 @@ def test_make(target: str, runs: str) -> None:
     assert runs in planned
 
 
-def test_make_sweep_runs_first(first: Ran) -> None:
-    assert first.code == 0, first.err
-
-
 @pytest.mark.parametrize("command", ["rnnlab sweep list", "rnnlab sweep show first", "rnnlab recipes"])
 def test_looking(command: str, first: Ran) -> None:
     assert command in COMMANDS
@@ -99,6 +95,8 @@ def test_recipe_to_start_from(tmp_path: Path) -> None:
     assert SweepSpec.from_file(tmp_path / "mine.yaml").name == "first"
 
 
+@pytest.mark.slow  # minutes of processor time; an arm of it in seconds: test_weather.py
+@pytest.mark.timeout(1800)
 def test_sweep_run_weather(weather: Ran) -> None:
     assert weather.code == 0, weather.err
 

@@ -1,4 +1,7 @@
-"""What happens in a night: workers and drivers die, and the sweep goes on with the numbers it would have had."""
+"""What happens in a night: drivers die, and the sweep goes on with the numbers it would have had.
+
+The fast test of it: `test_interrupts.py`, a night of everything.
+"""
 
 from __future__ import annotations
 
@@ -20,34 +23,6 @@ from night import assert_as_undisturbed, begin, kill, until, workers_of, written
 from sweeps.home import Home
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab
-
-
-def test_a_worker_and_then_the_driver_are_killed(tmp_path: Path, undisturbed: Ran) -> None:
-    home = tmp_path / "home"
-    driver = begin(home, "run", written(tmp_path))
-    try:
-        until(home, lambda lab: any(report.update >= 30 for report in lab.reports("night")))
-        workers_of(driver)[0].kill()
-        until(home, lambda lab: sum(trial.state == "complete" for trial in lab.trials("night")) >= 3)
-        until(home, lambda lab: any(r.trial == 4 and r.update >= 30 for r in lab.reports("night")))
-        kill(driver)
-    finally:
-        if driver.poll() is None:
-            os.killpg(driver.pid, signal.SIGKILL)
-    with Lab.open(Home(home).lab_url) as lab:
-        ended = {trial.number: trial.ended_at for trial in lab.trials("night") if trial.state == "complete"}
-        assert lab.sweep("night").lost
-    ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home)
-    assert ran.code == 0, ran.err
-    assert_as_undisturbed(home, undisturbed)
-    with Lab.open(Home(home).lab_url) as lab:
-        again = {trial.number: trial.ended_at for trial in lab.trials("night")}
-        kinds = [event.kind for event in lab.events("night")]
-    assert {number: again[number] for number in ended} == ended  # what had ended was not run again
-    assert kinds.count("resumed") == 1
-    finished = rnnlab("sweep", "resume", "night", home=home)
-    assert finished.code == 2
-    assert "has finished" in finished.err
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Ran, once, rnnlab
+from commands import SMALL, Ran, rnnlab, small_sweep
 from night import begin, kill, until, workers_of
 from typer.testing import CliRunner
 
@@ -18,26 +18,12 @@ from sweeps.home import CHECKPOINT_FILE, Home
 from sweeps.store import Lab
 
 RUNNER = CliRunner()
-SPEC = """
-name: night
-task: {kind: temporal_order, length: 12}
-model: {hidden: 4}
-optim: {batch: 4}
-space: {cell: [rnn, gru, lstm]}
-search: {sampler: grid}
-replicates: 2
-budget: {updates: 20, evaluations: 4}
-"""
 
 
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A sweep of three trials."""
-    spec = tmp_path_factory.mktemp("spec") / "night.yaml"
-    spec.write_text(SPEC)
-    done = once(tmp_path_factory, "checked", "sweep", "run", str(spec), "--workers", "2", "--json")
-    assert done.code == 0, done.err
-    return done
+    return small_sweep(tmp_path_factory)
 
 
 @pytest.fixture
@@ -49,7 +35,7 @@ def place(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check(*words: str) -> tuple[int, str]:
-    told = RUNNER.invoke(app, ["sweep", "check", "night", *words], catch_exceptions=False)
+    told = RUNNER.invoke(app, ["sweep", "check", "small", *words], catch_exceptions=False)
     return told.exit_code, told.stdout
 
 
@@ -68,12 +54,12 @@ def test_clean(place: Path) -> None:
 
 
 def test_found_and_mended(place: Path) -> None:
-    left = place / "sweeps" / "night" / "trials" / "0001" / CHECKPOINT_FILE
+    left = place / "sweeps" / "small" / "trials" / "0001" / CHECKPOINT_FILE
     left.touch()
     code, told = check()
     assert code == 1
     assert "checkpoint-left" in told
-    assert "1 found, 1 can be mended: `rnnlab sweep check night --repair`" in told
+    assert "1 found, 1 can be mended: `rnnlab sweep check small --repair`" in told
     (found,) = json.loads(check("--json")[1])
     assert (found["group"], found["code"], found["trial"], found["mended"]) == ("files", "checkpoint-left", 1, False)
     code, told = check("--repair")
@@ -97,25 +83,25 @@ def test_a_sweep_that_runs_may_be_checked_and_not_repaired(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Lab.open(Home(place).lab_url) as lab:
-        lab.take_lease("night", "another-machine", 1, to_mend=True)
+        lab.take_lease("small", "another-machine", 1, to_mend=True)
     code, told = check()
     assert code == 0
     assert "lags only" in told  # the parent run has ended, which it will not have while it runs
     assert "none a fault" in told
-    monkeypatch.setattr(sys, "argv", ["rnnlab", "sweep", "check", "night", "--repair"])
+    monkeypatch.setattr(sys, "argv", ["rnnlab", "sweep", "check", "small", "--repair"])
     with pytest.raises(SystemExit) as left:
         main()
     said = capsys.readouterr().err
     assert left.value.code == 2
     assert "being run by pid 1 on another-machine" in said
-    assert "rnnlab sweep stop night" in said
+    assert "rnnlab sweep stop small" in said
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["nigt"], ["no sweep 'nigt'", "did you mean 'night'"]),
-        (["night", "--home", "nowhere"], ["nowhere holds no lab.db"]),
+        (["smal"], ["no sweep 'smal'", "did you mean 'small'"]),
+        (["small", "--home", "nowhere"], ["nowhere holds no lab.db"]),
     ],
 )
 def test_mistakes(
@@ -135,7 +121,11 @@ def test_mistakes(
 @pytest.mark.timeout(1800)
 def test_a_driver_is_killed_and_the_sweep_mended_and_resumed(tmp_path: Path) -> None:
     home, spec = tmp_path / "home", tmp_path / "night.yaml"
-    spec.write_text(SPEC.replace("updates: 20, evaluations: 4", "updates: 1200, evaluations: 60"))
+    spec.write_text(
+        SMALL.replace("name: small", "name: night").replace(
+            "updates: 20, evaluations: 4", "updates: 1200, evaluations: 60"
+        )
+    )
     driver = begin(home, "run", str(spec))
     until(home, lambda lab: any(report.update >= 100 for report in lab.reports("night")), seconds=600)
     for worker in workers_of(driver):  # or the trials would have ended by the time that the check has

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,16 @@ from sweeps.recording.actor import RecorderProcess
 from sweeps.recording.mlflow_writer import MlflowWriter
 from sweeps.recording.spool import Spool
 
-folder, point = Path(sys.argv[1]), sys.argv[2]
+for line in sys.stdin:
+    told = pickle.loads(bytes.fromhex(line))
+    child = os.fork()
+    if not child:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+
+folder, point = told
 arguments, messages = pickle.loads((folder / "told").read_bytes())
 where, name, after = {
     "drawing": (actor, "draw_run", False),
@@ -260,14 +269,31 @@ recorder.close("FINISHED", [], "found", {"arms.json": [{"arm": "a"}]})
 """
 
 
+@pytest.fixture(scope="module")
+def dying() -> Iterator[Callable[[Path, str], int]]:
+    """Records what lies in a folder and dies at a point; each death is a fork of one process, whose imports take seconds."""
+    command = [sys.executable, "-c", DIES]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+
+        def die(folder: Path, point: str) -> int:
+            print(pickle.dumps((folder, point)).hex(), file=parent.stdin, flush=True)
+            return int(parent.stdout.readline())  # type: ignore[union-attr]
+
+        yield die
+        parent.stdin.close()
+
+
 @pytest.mark.parametrize("point", ["drawing", "drawn", "ended", "putting", "closing", "closed"])
-def test_one_that_is_killed_anywhere_is_gone_on_from(store: Any, made_up: Callable[..., Any], point: str) -> None:
+def test_one_that_is_killed_anywhere_is_gone_on_from(
+    store: Any, made_up: Callable[..., Any], dying: Callable[[Path, str], int], point: str
+) -> None:
     """`kill -9` within the drawing of a picture, after a trial's end was written, within the end of the sweep."""
     whole = made_up(1)
     told = made_up().all()
     (store.folder / "told").write_bytes(pickle.dumps((store.arguments, told)))
-    died = subprocess.run([sys.executable, "-c", DIES, str(store.folder), point], capture_output=True, text=True)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert dying(store.folder, point) == -signal.SIGKILL
     recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)  # as Ray starts it again
     if point == "putting":
         recorder.put(told[-1])  # not acknowledged, so it is sent again

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Ran, once
+from commands import Ran, small_sweep
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
@@ -32,26 +32,11 @@ from sweeps.recording.spool import Spool
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab
 
-SPEC = """
-name: small
-task: {kind: temporal_order, length: 12}
-model: {hidden: 4}
-optim: {batch: 4}
-space: {cell: [rnn, gru, lstm]}
-search: {sampler: grid}
-replicates: 2
-budget: {updates: 20, evaluations: 4}
-"""
-
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A sweep of three trials, run with the command that a person types."""
-    spec = tmp_path_factory.mktemp("spec") / "small.yaml"
-    spec.write_text(SPEC)
-    ran = once(tmp_path_factory, "small", "sweep", "run", str(spec), "--workers", "2", "--json")
-    assert ran.code == 0, ran.err
-    return ran
+    return small_sweep(tmp_path_factory)
 
 
 @dataclass
