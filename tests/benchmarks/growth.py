@@ -3,7 +3,8 @@
     python tests/benchmarks/growth.py [--keep]
 
 One thread; times are processor time, medians of repeats. Memory is the most that tensors hold at once in one update
-beyond its batch, as torch's allocator counts; at the longest T also the rise of a new process's largest resident set.
+beyond its batch, as torch's allocator counts; at the longest T also the rise of a new process's largest resident set (about 0 where the
+update fits into what making the data has left free).
 An update is the trainer's own, on the adding problem (loss at the last timestep), one layer. Exponents are slopes of
 least squares in logarithms, of time over all T and of memory over all T. About 2 minutes; with `--keep` the tables go
 beside this file too.
