@@ -241,7 +241,10 @@ class Network(nn.Module):
 
     def read(self, h_TSBH: Tensor, theta_SP: Tensor | None = None) -> Tensor:
         """The readout of top-layer states: (T, S, B, H) -> (T, S, B, O)."""
-        named = self.named(theta_SP)
+        return self.readout(self.named(theta_SP), h_TSBH)
+
+    def readout(self, named: Mapping[str, Tensor], h_TSBH: Tensor) -> Tensor:
+        """The same with parameters by name."""
         return h_TSBH @ named["readout.weight"].transpose(1, 2) + named["readout.bias"][:, None]
 
     def forward(self, x_TSBI: Tensor) -> Tensor:

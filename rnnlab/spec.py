@@ -203,7 +203,7 @@ class OptimSpec(FlatSpec):
     """How a network is updated: optimiser and its options, learning rate, batch, clip."""
 
     table: ClassVar[Table] = OPTIMISERS
-    quiet = ("regulariser",)
+    quiet = ("regulariser", "gradient_checkpointing")
     kind: str = "adam"
     lr: float = Field(1e-3, gt=0, le=100, allow_inf_nan=False)
     """Learning rate."""
@@ -213,6 +213,8 @@ class OptimSpec(FlatSpec):
     """What is done to the gradient first."""
     regulariser: Annotated[Choice, From(REGULARISERS)] = parse_choice(REGULARISERS, "none")
     """What is added to the gradient before that."""
+    gradient_checkpointing: Literal["sqrt"] | Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Timesteps of a segment that the backward pass computes again (sqrt: √T); None: every activation is kept."""
 
 
 class VerdictSpec(Spec):
@@ -348,6 +350,24 @@ class TrialSpec(Spec):
             raise SpecError(
                 "regulariser 'omega' requires neither zoneout_h nor dropout nor the clip 'timestep', with which W_hh "
                 "alone is not what takes delta back; drop one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _checkpointing_fits(self) -> Self:
+        optim, model = self.optim, self.model
+        furthest = model.dilation_start * model.dilation ** (model.depth - 1)
+        without = {
+            "truncate": model.truncate is None,
+            "dilation": furthest == 1,
+            "clip 'timestep'": optim.clip.kind != "timestep",
+            f"regulariser {optim.regulariser.kind!r}": optim.regulariser.kind == "none",
+        }
+        if optim.gradient_checkpointing is not None and not all(without.values()):
+            which = ", ".join(name for name, fits in without.items() if not fits)
+            raise SpecError(
+                f"gradient_checkpointing requires an update without {which}, which needs all timesteps at once; "
+                "drop one"
             )
         return self
 

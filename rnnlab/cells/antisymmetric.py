@@ -53,6 +53,9 @@ class Antisymmetric(Cell):
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         return loop(self._folded, self._fold(weights), x_TSBI, probes)
 
+    def folded(self, weights: Weights) -> tuple[Cell, Weights]:
+        return self._folded, self._fold(weights)
+
     def pre_activations(self, weights: Weights, x_SBI: Tensor, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
         return {"h": summed(self._fold(weights), x_SBI, state[0])[0]}
 

@@ -120,6 +120,24 @@ class Cell(ABC):
         """
         return self.scan(weights, x_TSBI, None if probe_TSBH is None else {"h": probe_TSBH})["h"]
 
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """h at all timesteps (T, S, B, H) from the states before the first one on, and the states after the last.
+
+        What gradient checkpointing runs a segment with. Here timestep by timestep through autograd.
+        """
+        seen = []
+        for x_SBI in x_TSBI:
+            state = self.step(weights, x_SBI, state)
+            seen.append(state[0])
+        return torch.stack(seen), state
+
+    def folded(self, weights: Weights) -> tuple[Cell, Weights]:
+        """A cell and weights that run as this cell with `weights`; here the same ones.
+
+        For a cell that makes a matrix of its weights: made here, once a sequence and not in every segment.
+        """
+        return self, weights
+
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
         """h alone as `fast`; `limit` acts on delta_t at every t, last first, before delta_(t-1) follows from it.
 

@@ -50,10 +50,14 @@ class GRU(Cell):
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, None)}  # type: ignore[no-untyped-call]
+        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, None, None)}  # type: ignore[no-untyped-call]
+
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h_TSBH = _Scan.apply(x_TSBI, *weights[:4], None, None, state[0])  # type: ignore[no-untyped-call]
+        return h_TSBH, (h_TSBH[-1],)
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
-        return _Scan.apply(x_TSBI, *weights[:4], None, limit)  # type: ignore[no-any-return,no-untyped-call]
+        return _Scan.apply(x_TSBI, *weights[:4], None, limit, None)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _n_first(rows: Tensor) -> Tensor:
@@ -81,6 +85,7 @@ class _Scan(torch.autograd.Function):
         b_hh: Tensor,
         probe_TSBH: Tensor | None,
         limit: Limit | None,
+        begin_SBH: Tensor | None,
     ) -> Tensor:
         size = w_hh.shape[-1]
         b_r_z, b_n = torch.split(b_hh, [2 * size, size], 1)
@@ -93,21 +98,21 @@ class _Scan(torch.autograd.Function):
         n, r, z, b = (part.unbind(0) for part in rows_TSBG.chunk(4, -1))
         r_z, r_z_b = rows_TSBG[..., size : 3 * size].unbind(0), rows_TSBG[..., size:].unbind(0)
         h, into_SHG = h_TSBH.unbind(0), back.transpose(1, 2)
-        minus_one, before = _MINUS_ONE.to(h_TSBH), torch.zeros_like(h[0])
+        minus_one, before = _MINUS_ONE.to(h_TSBH), torch.zeros_like(h[0]) if begin_SBH is None else begin_SBH
         for t in range(len(h)):
             r_z_b[t].baddbmm_(before, into_SHG)
             r_z[t].sigmoid_()
             n[t].addcmul_(r[t], b[t]).sigmoid_()
             torch.add(minus_one, n[t], alpha=2, out=n[t])
             before = torch.lerp(n[t], before, z[t], out=h[t])
-        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, rows_TSBG)
+        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, rows_TSBG, begin_SBH)
         ctx.limit = limit
         return h_TSBH
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
-        x_TSBI, w_ih, w_hh, h_TSBH, rows_TSBG = ctx.saved_tensors
+        x_TSBI, w_ih, w_hh, h_TSBH, rows_TSBG, begin_SBH = ctx.saved_tensors
         limit: Limit | None = ctx.limit
         steps, lanes, batch, size = h_TSBH.shape
         by_state_TSBG = x_TSBI.new_empty(steps, lanes, batch, 3 * size)
@@ -127,6 +132,8 @@ class _Scan(torch.autograd.Function):
             torch.sub(half, r, alpha=0.5, out=local_r).mul_(b).mul_(local_n)
             apart = n.neg()
             apart[max(0, 1 - start) :] += h_TSBH[max(0, start - 1) : stop - 1]
+            if begin_SBH is not None and start == 0:
+                apart[0] += begin_SBH
             through_sigmoid(apart, z, local_z)
             for t in range(stop - 1, start - 1, -1):
                 by_gate[t].mul_(total[t].unsqueeze(2))
@@ -145,4 +152,9 @@ class _Scan(torch.autograd.Function):
         dw_hh = outer_sum(by_state_TSBG[1:], h_TSBH[:-1])
         db_hh = by_state_TSBG.sum((0, 2))
         db_ih = torch.cat([db_hh[:, : 2 * size], by_n_TSBH.sum((0, 2))], 1)
-        return dx_TSBI, dw_ih, dw_hh, db_ih, db_hh, total_TSBH if ctx.needs_input_grad[5] else None, None
+        dbegin_SBH = None
+        if begin_SBH is not None:
+            dbegin_SBH = (total[0] * z_list[0]).baddbmm_(by_state[0], w_hh)
+            dw_hh = dw_hh + by_state[0].transpose(1, 2) @ begin_SBH
+        dprobe_TSBH = total_TSBH if ctx.needs_input_grad[5] else None
+        return dx_TSBI, dw_ih, dw_hh, db_ih, db_hh, dprobe_TSBH, None, dbegin_SBH

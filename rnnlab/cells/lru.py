@@ -78,18 +78,33 @@ class LRU(Cell):
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probes = probes or {}
-        nu, theta, ln_gamma = vectors_of(weights)
-        turning = torch.complex(-torch.exp(nu), torch.exp(theta)).exp()
-        from_re, from_im, direct = affine_over_time(weights.w_ih_SGI, weights.b_ih_SG, x_TSBI).chunk(3, -1)
-        gamma = torch.exp(ln_gamma)
-        re, im = gamma * from_re, gamma * from_im
+        turning, re, im, direct = self._linear(weights, x_TSBI)
         fed = torch.complex(re, im)
         pushed = torch.complex(re + probes["re"] if "re" in probes else re, im + probes["im"] if "im" in probes else im)
         s = linear_scan(turning.expand_as(fed), pushed)
         # h reads the state before its probe is added
         read = fed + turning * torch.cat([torch.zeros_like(s[:1]), s[:-1]]) if {"re", "im"} & set(probes) else s
-        h = self.activation(direct + affine_over_time(*_readout(weights), torch.cat([read.real, -read.imag], -1)))
+        h = self._read(weights, read, direct)
         return {"h": h + probes["h"] if "h" in probes else h, "re": s.real, "im": s.imag}
+
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        turning, re, im, direct = self._linear(weights, x_TSBI)
+        fed = torch.complex(re, im)
+        s = linear_scan(turning.expand_as(fed), fed, torch.complex(*state[1:]))
+        h_TSBH = self._read(weights, s, direct)
+        return h_TSBH, (h_TSBH[-1], s[-1].real, s[-1].imag)
+
+    def _linear(self, weights: Weights, x_TSBI: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """lambda, both parts of what is added to s at every timestep, and D x + b."""
+        nu, theta, ln_gamma = vectors_of(weights)
+        turning = torch.complex(-torch.exp(nu), torch.exp(theta)).exp()
+        from_re, from_im, direct = affine_over_time(weights.w_ih_SGI, weights.b_ih_SG, x_TSBI).chunk(3, -1)
+        gamma = torch.exp(ln_gamma)
+        return turning, gamma * from_re, gamma * from_im, direct
+
+    def _read(self, weights: Weights, s: Tensor, direct_TSBH: Tensor) -> Tensor:
+        """h at all timesteps from s, complex."""
+        return self.activation(direct_TSBH + affine_over_time(*_readout(weights), torch.cat([s.real, -s.imag], -1)))
 
 
 def _readout(weights: Weights) -> tuple[Tensor, Tensor]:

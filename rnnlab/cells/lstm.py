@@ -60,6 +60,10 @@ class LSTM(Cell):
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
         return _Scan.apply(x_TSBI, *weights[:4], None, None, limit)[0]  # type: ignore[no-any-return,no-untyped-call]
 
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """torch's fused kernel, as `fast`."""
+        return _kernel(weights, x_TSBI, state)
+
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
         """torch's fused kernel, lane by lane: half the time of `scan`, but it tells h alone.
 
@@ -67,21 +71,37 @@ class LSTM(Cell):
         step reads it, and here where the loss does, so the gradient at e_t has every path of dL/dh_t. Of wide layers
         `scan` is then the faster way: the kernel's extra products grow with the square of H.
         """
-        w_ih, w_hh, b_ih, b_hh, _ = weights
+        w_ih, w_hh, *_ = weights
         if probe_TSBH is not None and w_hh.shape[-1] >= WIDE:
             return self.scan(weights, x_TSBI, {"h": probe_TSBH})["h"]
         if probe_TSBH is not None:
             earlier_TSBH = torch.cat([torch.zeros_like(probe_TSBH[:1]), probe_TSBH[:-1]])
             x_TSBI = torch.cat([x_TSBI, earlier_TSBH], -1)
             # e is zero, and so is this way's part of W_hh's gradient
-            w_ih = torch.cat([w_ih, w_hh.detach()], -1)
-        zero = x_TSBI.new_zeros(1, x_TSBI.shape[2], w_hh.shape[-1])
-        h_TSBH = [
-            torch.lstm(x_TBI, (zero, zero), [w_ih[s], w_hh[s], b_ih[s], b_hh[s]], True, 1, 0.0, True, False, False)[0]
-            for s, x_TBI in enumerate(x_TSBI.unbind(1))
-        ]
-        top_TSBH = h_TSBH[0].unsqueeze(1) if len(h_TSBH) == 1 else torch.stack(h_TSBH, 1)
+            weights = weights._replace(w_ih_SGI=torch.cat([w_ih, w_hh.detach()], -1))
+        zero_SBH = x_TSBI.new_zeros(1, x_TSBI.shape[2], w_hh.shape[-1]).expand(x_TSBI.shape[1], -1, -1)
+        top_TSBH = _kernel(weights, x_TSBI, (zero_SBH, zero_SBH))[0]
         return top_TSBH if probe_TSBH is None else top_TSBH + probe_TSBH
+
+
+def _kernel(weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """h at all timesteps by torch's fused kernel from h and c on, lane by lane, and h and c after the last."""
+    w_ih, w_hh, b_ih, b_hh, _ = weights
+    h_SBH, c_SBH = state
+    found = [
+        torch.lstm(
+            x_TBI,
+            (h_SBH[s : s + 1], c_SBH[s : s + 1]),
+            [w_ih[s], w_hh[s], b_ih[s], b_hh[s]],
+            True, 1, 0.0, True, False, False,
+        )
+        for s, x_TBI in enumerate(x_TSBI.unbind(1))
+    ]  # fmt: skip
+    if len(found) == 1:
+        h_TBH, last_h, last_c = found[0]
+        return h_TBH.unsqueeze(1), (last_h, last_c)
+    h_TSBH = torch.stack([h_TBH for h_TBH, _, _ in found], 1)
+    return h_TSBH, (torch.cat([h for _, h, _ in found]), torch.cat([c for _, _, c in found]))
 
 
 _MINUS_ONE = -torch.ones(())

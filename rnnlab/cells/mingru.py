@@ -39,10 +39,18 @@ class MinGRU(Cell):
         return (torch.lerp(state[0], g, torch.sigmoid(z)),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
+        kept, written = self._linear(weights, x_TSBI)
+        return {"h": linear_scan(kept, written + probes["h"] if probes and "h" in probes else written)}
+
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h_TSBH = linear_scan(*self._linear(weights, x_TSBI), state[0])
+        return h_TSBH, (h_TSBH[-1],)
+
+    def _linear(self, weights: Weights, x_TSBI: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step multiplies h with, and what it adds."""
         z, g = affine_over_time(weights.w_ih_SGI, weights.b_ih_SG, x_TSBI).chunk(2, -1)
-        written = torch.sigmoid(z) * g
         # sigmoid(-z) is 1 - z without its cancellation
-        return {"h": linear_scan(torch.sigmoid(-z), written + probes["h"] if probes and "h" in probes else written)}
+        return torch.sigmoid(-z), torch.sigmoid(z) * g
 
 
 def as_linear(draws: Draws, layer: LayerWeights) -> None:

@@ -40,8 +40,16 @@ class MinLSTM(Cell):
         return (torch.lerp(g, state[0], torch.sigmoid(logsigmoid(f) - logsigmoid(i))),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
+        kept, written = self._linear(weights, x_TSBI)
+        return {"h": linear_scan(kept, written + probes["h"] if probes and "h" in probes else written)}
+
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h_TSBH = linear_scan(*self._linear(weights, x_TSBI), state[0])
+        return h_TSBH, (h_TSBH[-1],)
+
+    def _linear(self, weights: Weights, x_TSBI: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step multiplies h with, and what it adds."""
         f, i, g = affine_over_time(weights.w_ih_SGI, weights.b_ih_SG, x_TSBI).chunk(3, -1)
         # f / (f + i), and i / (f + i) beside it: no quotient of two small numbers
         apart = logsigmoid(f) - logsigmoid(i)
-        written = torch.sigmoid(-apart) * g
-        return {"h": linear_scan(torch.sigmoid(apart), written + probes["h"] if probes and "h" in probes else written)}
+        return torch.sigmoid(apart), torch.sigmoid(-apart) * g

@@ -32,10 +32,14 @@ class RNN(Cell):
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, self.activation, None)}  # type: ignore[no-untyped-call]
+        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, self.activation, None, None)}  # type: ignore[no-untyped-call]
+
+    def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h_TSBH = _Scan.apply(x_TSBI, *weights[:4], None, self.activation, None, state[0])  # type: ignore[no-untyped-call]
+        return h_TSBH, (h_TSBH[-1],)
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
-        return _Scan.apply(x_TSBI, *weights[:4], None, self.activation, limit)  # type: ignore[no-any-return,no-untyped-call]
+        return _Scan.apply(x_TSBI, *weights[:4], None, self.activation, limit, None)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Scan(torch.autograd.Function):
@@ -52,6 +56,7 @@ class _Scan(torch.autograd.Function):
         probe_TSBH: Tensor | None,
         phi: Activation,
         limit: Limit | None,
+        begin_SBH: Tensor | None,
     ) -> Tensor:
         keep_a, scale = not phi.slope_from_output, phi.scale
         ctx.phi, ctx.limit = phi, limit
@@ -62,18 +67,19 @@ class _Scan(torch.autograd.Function):
         back_SHH = (w_hh * scale).transpose(1, 2)
         a, h = a_TSBH.unbind(0), h_TSBH.unbind(0)
         for t in range(len(a)):
-            if t:
-                a[t].baddbmm_(h[t - 1], back_SHH)
+            before = h[t - 1] if t else begin_SBH
+            if before is not None:
+                a[t].baddbmm_(before, back_SHH)
             if keep_a:
                 h[t].copy_(a[t])
             phi.apply_scaled_(h[t])
-        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH if keep_a else None)
+        ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH if keep_a else None, begin_SBH)
         return h_TSBH
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_TSBH: Tensor) -> tuple[Tensor | None, ...]:
-        x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH = ctx.saved_tensors
+        x_TSBI, w_ih, w_hh, h_TSBH, a_TSBH, begin_SBH = ctx.saved_tensors
         limit: Limit | None = ctx.limit
         kept_TSBH = h_TSBH if a_TSBH is None else a_TSBH
         delta_TSBH = torch.empty_like(h_TSBH)
@@ -93,4 +99,8 @@ class _Scan(torch.autograd.Function):
         dw_ih, dw_hh = outer_sum(delta_TSBH, x_TSBI), outer_sum(delta_TSBH[1:], h_TSBH[:-1])
         db = delta_TSBH.sum((0, 2))
         db_hh = ctx.phi.bias_gradient(delta_TSBH, h_TSBH) if ctx.phi.own_bias else db
-        return dx_TSBI, dw_ih, dw_hh, db, db_hh, total_TSBH, None, None
+        dbegin_SBH = None
+        if begin_SBH is not None:
+            dbegin_SBH = delta_list[0] @ w_hh
+            dw_hh = dw_hh + delta_list[0].transpose(1, 2) @ begin_SBH
+        return dx_TSBI, dw_ih, dw_hh, db, db_hh, total_TSBH, None, None, dbegin_SBH

@@ -63,7 +63,11 @@ class Zoneout(Cell):
         probes: Mapping[str, Tensor] | None = None,
     ) -> States:
         """`scan` with m drawn: a mask (T, S, B, H) a state."""
-        return loop(_Drawn(self, masks), weights, x_TSBI, probes)
+        return loop(self.drawn(masks), weights, x_TSBI, probes)
+
+    def drawn(self, masks: Sequence[Tensor]) -> Cell:
+        """This cell over the timesteps of `masks`, (T, S, B, H) a state, once."""
+        return _Drawn(self, masks)
 
     def masks(self, steps: int, batch: int, hidden: int, generators: Sequence[torch.Generator]) -> list[Tensor]:
         """m of every state, (T, S, B, H), bool; a lane's from its own generator."""

@@ -144,6 +144,7 @@ class Trainer:
             regulariser=self.regulariser,
             noise=noise(seeds, self.done) if self.network.architecture.noisy else None,
             number=self.done,
+            checkpointing=self.spec.optim.gradient_checkpointing,
         )
         self.losses.see(step.loss_S.detach().double())
         exploded_S = self.watch.see(step.norm_S, step.applied_S) | step.skipped_S

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from rnnlab.regularisers.base import Regulariser, Seen
 from rnnlab.regularisers.none import NoRegulariser
 from rnnlab.tasks.base import Batch, Task, correct_by_timestep, loss_by_timestep
 from rnnlab.training.optimiser import Optimiser
+from rnnlab.training.recompute import Length, recomputed_loss
 
 SQUARED = 1e18
 """Norm of a gradient whose entries float32 may not be able to square."""
@@ -78,6 +79,7 @@ def update(
     regulariser: Regulariser | None = None,
     noise: Sequence[torch.Generator] | None = None,
     number: int = 1,
+    checkpointing: Length | None = None,
 ) -> Step:
     """One update of the lanes that are alive, from a batch a lane.
 
@@ -87,30 +89,24 @@ def update(
     Args:
         regulariser: what is added to the gradient before all that. noise: what masks are drawn from.
         number: of the update; the first is 1.
+        checkpointing: timesteps of a segment whose activations are computed again; None: all are kept. With it there
+            is neither a regulariser nor a clip that limits delta_t.
     """
-    regulariser = regulariser or NoRegulariser()
     x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1)
     y_TSB = torch.stack([batch.y_TN for batch in batches], 1)
-    probes: list[Tensor] = []
-    if regulariser.wants_totals:
-        shape = (len(x_TSBI), network.lanes, x_TSBI.shape[2], network.hidden)
-        probes = [x_TSBI.new_zeros(shape).requires_grad_() for _ in range(network.depth)]
-    loss_S, h_TSBH, hidden = training_loss(network, task, x_TSBI, y_TSB, clip.limit(), noise, probes or None)
-    penalty_S = regulariser.penalty(hidden)
-    whole_S = loss_S * 0.0 if regulariser.alone(number) else loss_S
-    whole_S = whole_S if penalty_S is None else whole_S + penalty_S
-    g_SP, *totals = torch.autograd.grad(whole_S.sum(), [network.theta, *probes])
-    added = regulariser.gradient(Seen(network, x_TSBI, [h.detach() for h in hidden], totals, number))
-    if added is not None:
-        g_SP = g_SP + added[1]
-        penalty_S = added[0] if penalty_S is None else penalty_S + added[0]
+    if checkpointing is None:
+        regulariser = regulariser or NoRegulariser()
+        found = _kept(network, task, x_TSBI, y_TSB, clip.limit(), regulariser, noise, number)
+    else:
+        found = _recomputed(network, task, x_TSBI, y_TSB, checkpointing, noise)
+    loss_S, g_SP, penalty_S = found.loss_S, found.g_SP, found.penalty_S
     with torch.no_grad():
         norm_S = row_norm(g_SP)
         failed: dict[str, Tensor] = {}
         moving_S = alive_S.clone()
-        state_S = h_TSBH[-1].isfinite().all(2).all(1)
+        state_S = found.last_S
         if not (state_S & norm_S.isfinite()).all():  # relu may take an infinite state back to 0 before the last one
-            state_S = h_TSBH.isfinite().all(3).all(2).all(0)
+            state_S = found.everywhere_S()
         for cause, fine_S in (
             ("state", state_S),
             ("loss", loss_S.isfinite()),
@@ -134,6 +130,60 @@ def update(
     loss_S = torch.where(skipped_S, torch.nan, loss_S.detach())
     penalty_S = None if penalty_S is None else penalty_S.detach().double()
     return Step(loss_S, norm_S, applied_S, kept_S, failed, skipped_S, penalty_S)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Loss and gradient of one update, and whether states are finite: the last ones, and all of them."""
+
+    loss_S: Tensor
+    g_SP: Tensor
+    last_S: Tensor
+    everywhere_S: Callable[[], Tensor]
+    penalty_S: Tensor | None = None
+
+
+def _kept(
+    network: Network,
+    task: Task,
+    x_TSBI: Tensor,
+    y_TSB: Tensor,
+    limit: Limit | None,
+    regulariser: Regulariser,
+    noise: Sequence[torch.Generator] | None,
+    number: int,
+) -> _Found:
+    """With every activation kept for the backward pass."""
+    probes: list[Tensor] = []
+    if regulariser.wants_totals:
+        shape = (len(x_TSBI), network.lanes, x_TSBI.shape[2], network.hidden)
+        probes = [x_TSBI.new_zeros(shape).requires_grad_() for _ in range(network.depth)]
+    loss_S, h_TSBH, hidden = training_loss(network, task, x_TSBI, y_TSB, limit, noise, probes or None)
+    penalty_S = regulariser.penalty(hidden)
+    whole_S = loss_S * 0.0 if regulariser.alone(number) else loss_S
+    whole_S = whole_S if penalty_S is None else whole_S + penalty_S
+    g_SP, *totals = torch.autograd.grad(whole_S.sum(), [network.theta, *probes])
+    added = regulariser.gradient(Seen(network, x_TSBI, [h.detach() for h in hidden], totals, number))
+    if added is not None:
+        g_SP = g_SP + added[1]
+        penalty_S = added[0] if penalty_S is None else penalty_S + added[0]
+    h_TSBH = h_TSBH.detach()
+    last_S = h_TSBH[-1].isfinite().all(2).all(1)
+    return _Found(loss_S, g_SP, last_S, lambda: h_TSBH.isfinite().all(3).all(2).all(0), penalty_S)
+
+
+def _recomputed(
+    network: Network,
+    task: Task,
+    x_TSBI: Tensor,
+    y_TSB: Tensor,
+    length: Length,
+    noise: Sequence[torch.Generator] | None,
+) -> _Found:
+    """With the activations of one segment at a time."""
+    passed = recomputed_loss(network, task, x_TSBI, y_TSB, length, noise)
+    (g_SP,) = torch.autograd.grad(passed.loss_S.sum(), [network.theta])
+    return _Found(passed.loss_S, g_SP, passed.last_S, lambda: passed.finite_S)
 
 
 def _finite(optimiser: Optimiser) -> Tensor:

@@ -228,6 +228,11 @@ def rows() -> list[tuple[str, str, str, str, str, str]]:
     return found
 
 
+def machine() -> str:
+    """What the figures were measured on, in words."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, 1 thread"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="write the table beside this file")
@@ -236,13 +241,12 @@ def main() -> None:
     torch.manual_seed(0)
     heads = ("what", "T,B,H", "first", "second", "ratio", "wanted at most")
     found = rows()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, 1 thread"
-    table = Table(*heads, title=machine)
+    table = Table(*heads, title=machine())
     for row in found:
         table.add_row(*row)
     Console(width=130).print(table)
     if keep:
-        lines = [f"Machine: {machine}. Command: `make bench`.", "", "| " + " | ".join(heads) + " |", "|---" * 6 + "|"]
+        lines = [f"Machine: {machine()}. Command: `make bench`.", "", "| " + " | ".join(heads) + " |", "|---" * 6 + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in found]
         Path(__file__).with_name("updates.md").write_text("\n".join(lines) + "\n")
 

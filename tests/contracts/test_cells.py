@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -104,6 +105,19 @@ def fresh(weights: Weights) -> Weights:
     return Weights(*(w.detach().clone().requires_grad_() for w in weights))
 
 
+def in_pieces(
+    cell: Cell, weights: Weights, x_TSBI: Tensor, size: tuple[int, ...], cuts: tuple[int, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """h at all timesteps, each piece going on from the states after the one before it, and the last states."""
+    folded, made = cell.folded(weights)
+    state: tuple[Tensor, ...] = tuple(x_TSBI.new_zeros(size[1:]) for _ in cell.states)
+    found = []
+    for start, stop in pairwise(cuts):
+        h_TSBH, state = folded.onward(made, x_TSBI[start:stop], state)
+        found.append(h_TSBH)
+    return torch.cat(found), state
+
+
 def filled(weights: Weights) -> dict[str, Tensor]:
     """Those that the cell has, by name."""
     return {name: w for name, w in weights._asdict().items() if w.numel()}
@@ -155,6 +169,25 @@ class TestCell:
                 results.append({"h": run.detach(), **dict(zip(named, found, strict=True))})
             assert results[0]["probe"].abs().amax((1, 2, 3)).min() > 0
             same(*results, **close)
+
+    def test_onward_in_pieces_is_the_loop(self, cell: Cell) -> None:
+        for shape in ("usual", "one_sequence", "one_lane"):
+            case = Case(cell, shape)
+            results = []
+            for cuts in ((0, 3, 4, 7), (0, 7), None):
+                weights = fresh(case.weights)
+                x = case.x_TSBI.detach().clone().requires_grad_()
+                if cuts is None:
+                    states = loop(cell, weights, x)
+                    h, last = states["h"], tuple(states[name][-1] for name in cell.states)
+                else:
+                    h, last = in_pieces(cell, weights, x, case.size, cuts)
+                loss = (h * case.mix["h"]).sum()
+                loss = loss + sum((s.square().sum() for s in last), start=torch.zeros(()))
+                found = torch.autograd.grad(loss, [x, *filled(weights).values()])
+                results.append({str(i): t for i, t in enumerate([h.detach(), *(s.detach() for s in last), *found])})
+            for result in results[:-1]:
+                same(result, results[-1], **close_of(cell))
 
     def test_inputs_without_a_gradient_and_probes_of_one_state(self, cell: Cell) -> None:
         case = Case(cell)
