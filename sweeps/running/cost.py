@@ -22,6 +22,7 @@ from rnnlab.recorder import MemoryRecorder
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import RECORDS, Trainer
 from rnnlab.training.step import evaluate
+from sweeps.recording.names import charted, steps
 
 UPDATES = 10
 """Updates that are timed of each shape."""
@@ -37,12 +38,9 @@ RECORDING = 1.0
 RECORDING_POINT = 0.2e-3
 """Seconds of the recorder for one metric point."""
 
-CHARTED_KINDS = ("loss", "anytime_loss", "total", "inputs", "anchor")
-"""Kinds of curves that become metric points, as `sweeps.recording.mlflow_writer` has them, which loads MLflow."""
-BY_RECORD, BY_EVALUATION, BY_PROBE, AT_END = 6, 3, 1, 12
-"""Metric points of a recorded update, an evaluation and a probe, and at the end."""
-PACKED = 0.97
-"""Bytes in `curves.npz` a byte of float64: mantissas hardly shrink."""
+BY_RECORD, BY_EVALUATION, BY_PROBE, AT_END = 3, 6, 1, 12
+"""Metric points of a recorded update (loss, two norms), an evaluation (loss, accuracy, score, two of the clip, who is
+alive), a probe (decades), and at the end."""
 NPZ_ARRAY = 260
 """Bytes of the header of one array in `curves.npz`."""
 PICTURE = 90_000
@@ -223,7 +221,7 @@ def timing(trial: TrialSpec) -> Timing:
         evaluate(trainer.network, trainer.task, split)
         splits.append(time.process_time() - before)
     first = [curve for curve in recorder.curves_seen if curve.update == 0]
-    top = (None, trial.model.depth - 1)
+    shown = charted(trial.model.depth, trainer.network.cell.anchor_state)
     return Timing(
         make=made - began,
         update=median(gaps),
@@ -232,7 +230,7 @@ def timing(trial: TrialSpec) -> Timing:
         test=splits[1],
         values=sum(curve.values_SK.size for curve in first),
         arrays=len(first),
-        points=sum(curve.values_SK.shape[1] for curve in first if curve.kind in CHARTED_KINDS and curve.layer in top),
+        points=sum(len(steps(curve.name, curve.values_SK.shape[1])) for curve in first if curve.name in shown),
     )
 
 
@@ -257,6 +255,6 @@ def _points(timing: Timing, trial: TrialSpec) -> int:
 def _bytes(timing: Timing, trial: TrialSpec) -> float:
     """Bytes of a trial: curves and picture lie in the sweep's folder and among MLflow's artifacts."""
     probes = len(probe_updates(trial.probe.schedule, trial.budget.updates))
-    curves = PACKED * 8 * timing.values * probes + NPZ_ARRAY * (timing.arrays + 1)
+    curves = 8 * timing.values * probes + NPZ_ARRAY * (timing.arrays + 1)
     files = TRIAL_FILES + REPLICATE_FILES * trial.replicates
     return 2 * (curves + PICTURE) + files + STORE_POINT * _points(timing, trial)
