@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -107,6 +108,7 @@ class RecorderProcess:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         sys.setswitchinterval(SWITCH)
+        gc.freeze()  # MLflow makes objects by the thousand, and each collection would look through all that is imported
         self.folder = Path(folder)
         self.spool = Spool(self.folder / "spool")
         self.undrawn = Undrawn(self.folder)
@@ -291,7 +293,7 @@ class RecorderProcess:
             # a bug, or curves that somebody removed: it would come again each time, and the sweep must not wait for it
             logger.exception("trial %d has no picture", run.begun.trial)
             return
-        writer.log_file(run.run_id, path)
+        writer.log_picture(run, path)
 
     def _forget(self, over: TrialOver) -> None:
         try:
@@ -304,7 +306,7 @@ class RecorderProcess:
         """Give the parent run what the sweep as a whole has, and end it; its page says what could not be logged."""
         lost: list[str] = []
         for path in over.files:
-            self._try(writer, lost, Path(path).name, partial(writer.log_file, writer.parent_id, Path(path)))
+            self._try(writer, lost, Path(path).name, partial(writer.log_file, Path(path)))
         for name, rows in over.tables.items():
             self._try(writer, lost, name, partial(writer.log_table, name, rows))
         model = self._try(writer, lost, "the best model", partial(self._log_best, writer))

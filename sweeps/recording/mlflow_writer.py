@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunInfo, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ from sweeps.recording.arrays import Arrays, charted_rows, over_replicates
 from sweeps.recording.best_model import account, log_best_model
 from sweeps.recording.messages import TrialBegun, TrialMessage, TrialOver, UpdateCurves, UpdateScalars
 from sweeps.recording.open_trials import OpenTrials, Undrawn
+from sweeps.recording.points import Points
 from sweeps.recording.weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -45,10 +47,11 @@ CUT = "\n\n_Cut here: the report among the artifacts has all of it._"
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A trial's run, and how it began."""
+    """A trial's run, how it began, and where its artifacts go."""
 
     run_id: str
     begun: TrialBegun
+    artifacts: str
 
 
 @dataclass
@@ -89,7 +92,9 @@ class MlflowWriter:
         """Whether only this process can have made runs of the sweep; not after a call that got no answer."""
         self._counting = threading.Lock()
         self.folder = folder
+        self.tracking_uri = tracking_uri
         self.client = MlflowClient(tracking_uri=tracking_uri)
+        self._points = Points(self.client, tracking_uri)
         self.sweep_id = sweep_id
         self.runs: dict[int, OpenRun] = {}
         self.run_ids: dict[int, str] = {}
@@ -109,11 +114,13 @@ class MlflowWriter:
         if self._closed:  # an earlier end of the sweep, which was resumed
             self.client.update_run(self.parent_id, status="RUNNING")
             self._closed = False
-        trial, told = messages[0].trial, Told()
-        ended = None
+        trial, told, ended = messages[0].trial, Told(), None
+        over = next((message for message in messages if isinstance(message, TrialOver)), None)
         for message in messages:
             if isinstance(message, TrialBegun):
-                told.params += self._begin(message)
+                told.params += [Param(name, str(value)) for name, value in message.params.items()]
+                if self._begin(message, over.tags if over else {}):
+                    over = None  # the run was made with its tags
                 continue
             run = self.runs.get(trial) or self._reopened(trial)
             if run is None:
@@ -125,14 +132,23 @@ class MlflowWriter:
                 case UpdateCurves():
                     self.open_trials.add(message)
                 case TrialOver():
+                    told.tags += [RunTag(name, value) for name, value in (over.tags if over else {}).items()]
                     ended = self._end(run, message, told)
                     told = Told()
         self._log(self.run_ids.get(trial, ""), told)
         return ended
 
-    def log_file(self, run_id: str, path: Path) -> None:
-        """Add a file to a run's artifacts."""
-        self.client.log_artifact(run_id, str(path))
+    def log_file(self, path: Path) -> None:
+        """Add a file to the parent run's artifacts."""
+        self.client.log_artifact(self.parent_id, str(path))
+
+    def log_picture(self, run: OpenRun, path: Path) -> None:
+        """Add a file to the artifacts of a trial that has ended."""
+        self._keep(run, path)
+
+    def _keep(self, run: OpenRun, path: Path) -> None:
+        # the client's own way asks MLflow each time where they are
+        get_artifact_repository(run.artifacts, self.tracking_uri).log_artifact(str(path))
 
     def log_model(self, weights: Weights) -> str:
         """Log the best trial's network on its run, once; its address and account in Markdown."""
@@ -181,13 +197,13 @@ class MlflowWriter:
         return str(self.client.create_experiment(self.sweep_id, artifact_location=location, tags=tags))
 
     def _parent(self) -> str:
-        return self._create("all", f"sweep {self.sweep_id}", {}, None)
+        return str(self._create("all", f"sweep {self.sweep_id}", {}, None).run_id)
 
-    def _create(self, trial: str, name: str, tags: dict[str, str], started_ms: int | None) -> str:
-        """Make a run; its id. Where no answer comes, a server that hung may yet make it, and `close` looks for it."""
+    def _create(self, trial: str, name: str, tags: dict[str, str], started_ms: int | None) -> RunInfo:
+        """Make a run. Where no answer comes, a server that hung may yet make it, and `close` looks for it."""
         tags = {**tags, names.SWEEP_ID: self.sweep_id, names.TRIAL: trial}
         try:
-            return str(self.client.create_run(self.experiment_id, started_ms, tags, name).info.run_id)
+            return self.client.create_run(self.experiment_id, started_ms, tags, name).info
         except Exception:
             self._new = False
             self._in_doubt.touch()
@@ -219,25 +235,29 @@ class MlflowWriter:
             token = page.token or ""
         self._in_doubt.unlink()
 
-    def _begin(self, begun: TrialBegun) -> list[Param]:
-        """Make a trial's run, or find the one that it has; what it is still to be told."""
+    def _begin(self, begun: TrialBegun, at_end: Mapping[str, str]) -> bool:
+        """Make a trial's run, or find the one that it has; whether it is new, and so has tags `at_end`, too."""
         run_id = self.run_ids.get(begun.trial) or self._find(begun.trial)
+        new = run_id is None
         if run_id is None:
-            tags = {**begun.tags, "mlflow.parentRunId": self.parent_id}
-            run_id = self._create(str(begun.trial), begun.name, tags, begun.started_ms)
+            tags = {**begun.tags, **at_end, "mlflow.parentRunId": self.parent_id}
+            made = self._create(str(begun.trial), begun.name, tags, begun.started_ms)
+            run_id, artifacts = str(made.run_id), str(made.artifact_uri)
         else:
-            self._again(run_id, begun)
+            artifacts = self._again(run_id, begun)
         self.open_trials.begin(begun)
         self.run_ids[begun.trial] = run_id
-        self.runs[begun.trial] = OpenRun(run_id, begun)
-        return [Param(name, str(value)) for name, value in begun.params.items()]
+        self.runs[begun.trial] = OpenRun(run_id, begun, artifacts)
+        return new
 
-    def _again(self, run_id: str, begun: TrialBegun) -> None:
+    def _again(self, run_id: str, begun: TrialBegun) -> str:
         """A trial goes on: its run says so, and no longer why it was cut short."""
         self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in begun.tags.items()])
-        if names.CAUSE in self.client.get_run(run_id).data.tags:
+        run = self.client.get_run(run_id)
+        if names.CAUSE in run.data.tags:
             self.client.delete_tag(run_id, names.CAUSE)
         self.client.update_run(run_id, status="RUNNING")
+        return str(run.info.artifact_uri)
 
     def _reopened(self, trial: int) -> OpenRun | None:
         """A trial that an earlier recorder, or an earlier driver, left open."""
@@ -246,7 +266,7 @@ class MlflowWriter:
         if begun is None or run_id is None:
             return None
         self.run_ids[trial] = run_id
-        self.runs[trial] = OpenRun(run_id, begun)
+        self.runs[trial] = OpenRun(run_id, begun, str(self.client.get_run(run_id).info.artifact_uri))
         return self.runs[trial]
 
     def _end(self, run: OpenRun, over: TrialOver, told: Told) -> OpenRun:
@@ -258,15 +278,14 @@ class MlflowWriter:
         if not interrupted:  # it may be resumed, and a point that is written stays
             told.metrics += [Metric(name, value, timestamp, 0) for name, value in over.finals.items()]
             told.metrics += _curve_metrics(run, arrays)
-        told.tags += [RunTag(name, value) for name, value in over.tags.items()]
         self._log(run.run_id, told)
         kept = trial_folder(self.folder, over.trial) / names.CURVES_FILE
         curves.save(kept)
-        self.client.log_artifact(run.run_id, str(kept))
+        self._keep(run, kept)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / names.SPEC_FILE).write_text(run.begun.spec_yaml)
             (Path(folder) / names.RESULT_FILE).write_text(json.dumps(over.result, indent=1))
-            self.client.log_artifacts(run.run_id, folder)
+            get_artifact_repository(run.artifacts, self.tracking_uri).log_artifacts(folder)
         self.client.set_terminated(run.run_id, over.status, over.ended_ms)
         self.undrawn.add(run)  # before the trial is forgotten: a recorder that dies here draws it when it is back
         self.runs.pop(over.trial, None)  # not before: a store that refuses half-way is tried again
@@ -275,8 +294,7 @@ class MlflowWriter:
         return run
 
     def _log(self, run_id: str, told: Told) -> None:
-        # the client cuts it into parts that MLflow takes
-        self.client.log_batch(run_id, told.metrics, told.params, told.tags)
+        self._points.log(run_id, told.metrics, told.params, told.tags)
         with self._counting:
             self.points += len(told.metrics)
 

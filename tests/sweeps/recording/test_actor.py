@@ -233,7 +233,7 @@ folder, point = Path(sys.argv[1]), sys.argv[2]
 arguments, messages = pickle.loads((folder / "told").read_bytes())
 where, name, after = {
     "drawing": (actor, "draw_run", False),
-    "drawn": (MlflowWriter, "log_file", True),
+    "drawn": (MlflowWriter, "log_picture", True),
     "closing": (MlflowWriter, "log_table", True),
     "closed": (MlflowWriter, "close", True),
     "ended": (MlflowWriter, "write", True),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow.entities import Metric, Param, RunTag
 
 from rnnlab.cells import CELLS
 from rnnlab.choices import choose
@@ -24,6 +25,7 @@ from sweeps.recording import names
 from sweeps.recording.arrays import load_curves, log10_of
 from sweeps.recording.messages import Message, UpdateCurves
 from sweeps.recording.mlflow_writer import MlflowWriter
+from sweeps.recording.points import Points
 
 Told = tuple[list[Message], list[TrialSpec]]
 MOST_KEYS = 40
@@ -279,6 +281,21 @@ def test_charted_steps_are_few_and_hold_both_ends(length: int) -> None:
     assert (np.diff(gaps) >= -1).all()  # further and further apart, to rounding
 
 
+def test_points_written_straight_into_a_store_are_those_of_log_batch(store: Any) -> None:
+    """What MLflow's own client would have made of them, in the histories and in the run."""
+    writer = store.writer()
+    points = [Metric(key, value / 3, 7, value) for key in ("a", "b/c") for value in (2, 5, 1, 9, 4)]
+    points += [Metric("a", 8.0, 6, 9), Metric("a", 0.5, 7, 9), *points[:2]]  # the same step twice; the same point twice
+    by_client, straight = (writer.client.create_run(writer.experiment_id).info.run_id for _ in range(2))
+    writer.client.log_batch(by_client, points)
+    for part in (points[:6], points[4:], points):  # sent again, and cut elsewhere
+        Points(writer.client, store.uri).log(straight, part, [Param("cell", "rnn")], [RunTag("tag", "x")])
+    first, second = (writer.client.get_run(run_id) for run_id in (by_client, straight))
+    assert store.history(first) == store.history(second)
+    assert first.data.metrics == second.data.metrics == {"a": 3.0, "b/c": 3.0}
+    assert (second.data.params, second.data.tags["tag"]) == ({"cell": "rnn"}, "x")
+
+
 def test_a_trials_points_go_in_one_call(store: Any, made_up: Callable[..., Any]) -> None:
     """All of a trial at once is what single messages would have written."""
     writer = store.writer()
@@ -443,7 +460,7 @@ def test_an_end_that_the_store_refused_half_way_is_written_when_it_comes_again(
 def test_files_can_be_added_to_a_run(store: Any) -> None:
     writer = store.writer()
     (store.folder / "table.md").write_text("| a |")
-    writer.log_file(writer.parent_id, store.folder / "table.md")
+    writer.log_file(store.folder / "table.md")
     assert store.artifact(store.runs()["all"], "table.md").read_text() == "| a |"
 
 
