@@ -85,7 +85,8 @@ class MlflowWriter:
         folder: Path,
         undrawn: Undrawn | None = None,
     ) -> None:
-        self.open_trials, self.undrawn = OpenTrials(folder), undrawn or Undrawn(folder)
+        self.open_trials = OpenTrials(folder)
+        self.undrawn = Undrawn(folder) if undrawn is None else undrawn  # an empty one is false
         self._in_doubt = folder / "in_doubt"
         self._closed = False
         self._new = True
