@@ -53,7 +53,7 @@ class CurveArchive:
     def save(self, path: Path) -> None:
         """Write the npz file, whole or not at all: pages read it as soon as it is there.
 
-        Not compressed: mantissas shrink by 3%, and trying takes 20 times as long as writing.
+        Not compressed: mantissas shrink by 3%, and trying takes the recorder's time.
         """
         part = path.with_suffix(".part")
         with part.open("wb") as file:
