@@ -34,7 +34,7 @@ STARTING = 8.0
 ENDING = 3.0
 """Seconds of wall time for the table, the picture of all gradients and the end of the runs."""
 RECORDING = 0.35
-"""Seconds of processor time that the recorder needs for a trial: 0.05 for its run and files, the rest for its picture."""
+"""Seconds of processor time that the recorder needs for a trial: 0.05 for its run and files, else for its picture."""
 RECORDING_POINT = 0.1e-3
 """Seconds for one metric point through a server, which shares the machine; a SQLite file takes a fifth of that."""
 
