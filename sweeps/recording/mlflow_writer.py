@@ -149,7 +149,8 @@ class MlflowWriter:
 
     def _keep(self, run: OpenRun, path: Path) -> None:
         # the client's own way asks MLflow each time where they are
-        get_artifact_repository(run.artifacts, self.tracking_uri).log_artifact(str(path))
+        repository = get_artifact_repository(run.artifacts, self.tracking_uri)
+        repository.log_artifact(str(path))  # type: ignore[no-untyped-call]
 
     def log_model(self, weights: Weights) -> str:
         """Log the best trial's network on its run, once; its address and account in Markdown."""
@@ -286,7 +287,8 @@ class MlflowWriter:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / names.SPEC_FILE).write_text(run.begun.spec_yaml)
             (Path(folder) / names.RESULT_FILE).write_text(json.dumps(over.result, indent=1))
-            get_artifact_repository(run.artifacts, self.tracking_uri).log_artifacts(folder)
+            repository = get_artifact_repository(run.artifacts, self.tracking_uri)
+            repository.log_artifacts(folder)  # type: ignore[no-untyped-call]
         self.client.set_terminated(run.run_id, over.status, over.ended_ms)
         self.undrawn.add(run)  # before the trial is forgotten: a recorder that dies here draws it when it is back
         self.runs.pop(over.trial, None)  # not before: a store that refuses half-way is tried again
