@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rnnlab.regularisers.base import Regulariser
     from rnnlab.training.optimiser import Optimiser
 
-RECORDS = 40
+RECORDS = 20
 """Scalars are recorded about so often in a trial, beside every probe and evaluation."""
 
 

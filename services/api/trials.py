@@ -120,7 +120,7 @@ def _file(service: Service, id: str, number: int, name: str) -> FilePath:
 
 
 def _arrays(service: Service, id: str, number: int) -> Arrays:
-    """Of a trial that has ended its file; of one that runs, or waits for its picture, what the recorder has of it."""
+    """Of a trial that has ended its file; of one that runs what the recorder has of it."""
     folder = service.folder(id)
     for _ in range(2):  # the recorder may move them between two looks
         with contextlib.suppress(FileNotFoundError):
@@ -131,12 +131,10 @@ def _arrays(service: Service, id: str, number: int) -> Arrays:
 
 
 def _found(folder: FilePath, number: int) -> Arrays | None:
-    from sweeps.recording.open_trials import OpenTrials, Undrawn
+    from sweeps.recording.open_trials import OpenTrials
 
     path = folder / "trials" / f"{number:04}" / "curves.npz"
     if path.is_file():
         return load_curves(path)
-    if (running := OpenTrials(folder).found(number)) is not None:
-        return running[1].arrays
-    ended = Undrawn(folder).found(number)
-    return None if ended is None else ended.archive.arrays
+    running = OpenTrials(folder)
+    return None if running.begun(number) is None else running.curves(number).arrays

@@ -120,7 +120,7 @@ def _of_trial(sides: Sides, number: int) -> Iterator[Finding]:
     yield from _scores(lab, number, points)
     until = known_until(lab, number)
     wanted = recorded(lab.spec_of(number), until - died(lab, number))
-    if missing := wanted - {point.step for point in points.get(names.ALIVE, ())}:
+    if missing := wanted - {point.step for point in points.get("train_loss", ())}:
         yield Finding("points-missing", number, f"{len(wanted)} updates up to {until}", f"none of {_some(missing)}")
     measured = bool(lab.replicates.get(number))
     ended = trial.state in ("complete", "pruned", "failed")
@@ -221,9 +221,7 @@ def heard_score(mean: float, alive: int, replicates: int) -> float:
 
 def _artifacts(sides: Sides, number: int, there: frozenset[str], measured: bool) -> Iterator[Finding]:
     state = sides.lab.trials[number].state
-    wanted = {names.SPEC_FILE}
-    if state != "running":
-        wanted |= {names.CURVES_FILE, names.RESULT_FILE}
+    wanted = set() if state == "running" else {names.SPEC_FILE, names.CURVES_FILE, names.RESULT_FILE}
     if measured:
         wanted |= {names.HEATMAP_FILE}
     if missing := sorted(wanted - there):

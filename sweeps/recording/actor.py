@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from rnnlab.curve import Curve
 from rnnlab.errors import PlaceError
-from rnnlab.recorder import Scalars
+from sweeps.recording.grouping import WINDOW, due
 from sweeps.recording.lag import Lag, keep
-from sweeps.recording.messages import Message, SweepOver, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
+from sweeps.recording.messages import Message, SweepOver, TrialBegun, TrialOver
 from sweeps.recording.mlflow_writer import MlflowWriter, OpenRun
 from sweeps.recording.new_store import make_store
 from sweeps.recording.open_trials import Undrawn
 from sweeps.recording.pictures import draw_run
-from sweeps.recording.spool import Spool
-from sweeps.recording.weights import best_of, forget_all_but_best, load_weights
+from sweeps.recording.spool import Spool, Waiting
+from sweeps.recording.weights import best_of, files_in, forget_all_but_best, load_weights
 
 if TYPE_CHECKING:
     from sweeps.home import Home
@@ -42,8 +43,10 @@ RETRY_AFTER = 1.0
 """Seconds before a store that refused is tried again."""
 TRIES = 10
 """How often a message, or a part of the sweep's end, is tried on a store that answers and will not have it."""
-PATIENCE = 300.0
-"""Seconds for a recorder to take a message: one that died is started again in a few."""
+THREADS = 3
+"""Trials that are written to a server at a time; a SQLite file takes one after another."""
+SWITCH = 0.0005
+"""Seconds after which threads of the recorder take turns (Python's own: 0.005): a worker waits for `put`."""
 LONGEST_CAUSE = 500
 """Characters of an error that the parent's page shows."""
 ENVIRONMENT = {
@@ -104,26 +107,35 @@ class RecorderProcess:
     def __init__(self, folder: str, writer: dict[str, Any]) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        sys.setswitchinterval(SWITCH)
+        gc.freeze()  # MLflow makes objects by the thousand, and each collection would look through all that is imported
         self.folder = Path(folder)
         self.spool = Spool(self.folder / "spool")
         self.undrawn = Undrawn(self.folder)
         self.writer: MlflowWriter | None = None
+        self._weights = files_in(self.folder)
         self._arguments = writer
         self._stopping = threading.Event()
         self._error: str | None = None
         self._since: str | None = None
         self._away = False
         self._tries = 0
+        self._one_by_one = False
+        """Whether messages are written singly, to find the one that MLflow refuses."""
         self._said: Lag | None = None
         self._not_begun = {one.trial for one in self.spool.aside() if isinstance(one, TrialBegun)}
         """Trials whose beginning MLflow would not have: what comes of them is set aside too."""
         self._say()
+        sqlite = writer["tracking_uri"].startswith("sqlite:")
+        # pictures and MLflow yield to training when the machine is full; on Linux this is for the thread alone
+        self._at_once = 1 if sqlite else THREADS
+        self._pool = ThreadPoolExecutor(self._at_once, "mlflow", initializer=os.nice, initargs=(5,))
         self._thread = threading.Thread(target=self._background, name="mlflow-writer", daemon=True)
         self._thread.start()
 
-    def put(self, message: Message) -> None:
-        """Take a message; it is on disk when this returns."""
-        self.spool.put(message)
+    def put(self, *messages: Message) -> None:
+        """Take messages of one trial, or one of the sweep; they are on disk when this returns."""
+        self.spool.put(*messages)
 
     def status(self) -> RecorderStatus:
         """How far recording is."""
@@ -164,7 +176,6 @@ class RecorderProcess:
         return self.status()
 
     def _background(self) -> None:
-        # pictures and MLflow yield to training when the machine is full; on Linux this is for the thread alone
         os.nice(5)
         self._work()
 
@@ -176,8 +187,8 @@ class RecorderProcess:
                 if self._away:
                     self._look()
                 if self.writer is None:
-                    self.writer = MlflowWriter(**self._arguments, folder=self.folder)
-                self._one(self.writer)
+                    self.writer = MlflowWriter(**self._arguments, folder=self.folder, undrawn=self.undrawn)
+                self._some(self.writer)
                 self._error, self._since, self._tries = None, None, 0
             except Exception as error:  # the store may be away for a while: what waits is on disk
                 self._failed(error)
@@ -198,7 +209,8 @@ class RecorderProcess:
         self._error, self._since = cause, self._since or datetime.now().astimezone().isoformat(timespec="seconds")
         refusal = is_refusal(error)
         self._away = not refusal
-        self._tries = self._tries + 1 if refusal and self.writer is not None else 0
+        self._tries = self._tries + 1 if refusal and self.writer is not None and self._one_by_one else 0
+        self._one_by_one = refusal
         if self._tries >= TRIES and self._parent_is_there():
             self._tries = 0
             self._set_aside(cause)
@@ -214,10 +226,14 @@ class RecorderProcess:
             return False
 
     def _set_aside(self, cause: str) -> None:
-        if (message := self.spool.peek(0)) is not None:
-            if isinstance(message, TrialBegun):
-                self._not_begun.add(message.trial)
-            logger.error("a message is set aside in %s: %s", self.spool.refuse(), cause)
+        """Refuse what was tried last, which is the first: of a group each is tried alone."""
+        self._one_by_one = False
+        if entries := self.spool.look(1):
+            (one,) = entries
+            for message in one.messages:
+                if isinstance(message, TrialBegun):
+                    self._not_begun.add(message.trial)
+            logger.error("a message is set aside in %s: %s", self.spool.refuse(one), cause)
         elif (run := self.undrawn.first()) is not None:
             logger.error("trial %d has no picture: %s", run.begun.trial, cause)
             self.undrawn.done(run.begun.trial)
@@ -230,37 +246,59 @@ class RecorderProcess:
                 keep(self.folder, lag)
                 self._said = lag
 
-    def _one(self, writer: MlflowWriter) -> None:
-        run = self.undrawn.first() if not len(self.spool) else None
-        message = self.spool.peek(0.0 if run else 0.2)
-        if isinstance(message, SweepOver):
-            self._end(writer, message)
-            self.spool.done()
-        elif message is not None and message.trial in self._not_begun and not isinstance(message, TrialBegun):
-            self.spool.refuse()
-        elif message is not None:
-            writer.write(message)
-            self._not_begun.discard(message.trial)
-            if isinstance(message, TrialOver):
-                self._forget(message)
-            self.spool.done()
-        elif run is not None:
+    def _some(self, writer: MlflowWriter) -> None:
+        """Write what is due, else draw a picture, else wait for more."""
+        entries = self.spool.look(1 if self._one_by_one else WINDOW)
+        hurry = self._one_by_one or self._stopping.is_set()
+        groups = due(entries, time.monotonic(), hurry, self._at_once)
+        if len(groups) == 1:
+            self._take(writer, groups[0])
+        elif groups:
+            tasks = [self._pool.submit(self._take, writer, group) for group in groups]
+            errors = [error for task in tasks if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
+        elif (run := self.undrawn.first()) is not None:
             self._picture(writer, run)
             self.undrawn.done(run.begun.trial)
+        else:
+            self.spool.wait(0.2)
+        if not groups:
+            self._one_by_one = False
+
+    def _take(self, writer: MlflowWriter, group: Sequence[Waiting]) -> None:
+        """Write messages of one trial, or the sweep's end, and drop them."""
+        messages = [message for one in group for message in one.messages]
+        first, trial = messages[0], group[0].trial
+        if isinstance(first, SweepOver):
+            self._end(writer, first)
+        elif trial in self._not_begun and not isinstance(first, TrialBegun):
+            for one in group:
+                self.spool.refuse(one)
+            return
+        else:
+            writer.write(*(message for message in messages if not isinstance(message, SweepOver)))
+            self._not_begun.discard(first.trial)
+            for message in messages:
+                if isinstance(message, TrialOver):
+                    self._forget(message)
+        self.spool.done(group)
 
     def _picture(self, writer: MlflowWriter, run: OpenRun) -> None:
         try:
             path = draw_run(run, self.folder)
-        except OSError:  # of the disk: tried again
-            raise
-        except Exception:  # a bug, which would come again each time: the sweep must not wait for it
+        except Exception as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise  # of the disk: tried again
+            # a bug, or curves that somebody removed: it would come again each time, and the sweep must not wait for it
             logger.exception("trial %d has no picture", run.begun.trial)
             return
-        writer.log_file(run.run_id, path)
+        writer.log_picture(run, path)
 
     def _forget(self, over: TrialOver) -> None:
         try:
-            forget_all_but_best(self.folder, over.trial, complete=over.status == "FINISHED")
+            complete = over.status == "FINISHED"
+            self._weights = forget_all_but_best(self.folder, self._weights, over.trial, complete)
         except Exception:  # weights are an extra: nothing waits for them
             logger.exception("weights of trials that are not the best may be left")
 
@@ -268,7 +306,7 @@ class RecorderProcess:
         """Give the parent run what the sweep as a whole has, and end it; its page says what could not be logged."""
         lost: list[str] = []
         for path in over.files:
-            self._try(writer, lost, Path(path).name, partial(writer.log_file, writer.parent_id, Path(path)))
+            self._try(writer, lost, Path(path).name, partial(writer.log_file, Path(path)))
         for name, rows in over.tables.items():
             self._try(writer, lost, name, partial(writer.log_table, name, rows))
         model = self._try(writer, lost, "the best model", partial(self._log_best, writer))
@@ -314,68 +352,6 @@ def cause_of(error: BaseException) -> str:
     if isinstance(error, MlflowException) and system is not None:
         return f"{system.strerror or system}"[:LONGEST_CAUSE]
     return f"{type(error).__name__}: {error}"[:LONGEST_CAUSE]
-
-
-def tell(recorder: Any, message: Message, patience: float = PATIENCE) -> None:
-    """Send from the driver, and wait until it is on the recorder's disk.
-
-    Ray sends what a dead recorder had not acknowledged again, in any order and now and then twice.
-
-    Raises:
-        PlaceError: it has not been taken within `patience` seconds.
-    """
-    sent = recorder.put.remote(message)
-    if sent is not None:  # a recorder that is no actor
-        taken([sent], patience)
-
-
-def taken(sent: Sequence[Any], patience: float = PATIENCE) -> None:
-    """Wait until messages that were sent are on the recorder's disk.
-
-    Raises:
-        PlaceError: they are not within `patience` seconds: a recorder that Ray kills as often as it starts it, as on
-            a node without memory, would be waited for without end.
-    """
-    import ray
-
-    try:
-        ray.get(list(sent), timeout=patience)
-    except ray.exceptions.GetTimeoutError:
-        raise PlaceError(
-            f"the recorder has taken nothing for {patience:g} s; see whether the driver's node has memory and a disk "
-            "that answers"
-        ) from None
-
-
-class ActorRecorder:
-    """The port that training writes to, on a worker's side: sends to the recorder and does not wait.
-
-    Args:
-        actor: handle of the recorder. trial: number within the sweep.
-    """
-
-    def __init__(self, actor: Any, trial: int) -> None:
-        self.actor, self.trial = actor, trial
-        self._sent: list[Any] = []
-
-    def scalars(self, update: int, values: Scalars) -> None:
-        plain = {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
-        self._send(UpdateScalars(self.trial, update, plain))
-
-    def curves(self, update: int, curves: Sequence[Curve]) -> None:
-        self._send(UpdateCurves(self.trial, update, tuple(curves)))
-
-    def flush(self) -> None:
-        """Wait until all that was sent is on the recorder's disk.
-
-        Raises:
-            PlaceError: it is not within `PATIENCE`.
-        """
-        taken(self._sent)
-        self._sent.clear()
-
-    def _send(self, message: Message) -> None:
-        self._sent.append(self.actor.put.remote(message))
 
 
 def actor_name(sweep_id: str) -> str:

@@ -1,7 +1,8 @@
 """Every name that a reviewer meets in MLflow, in one list: params, tags, metrics, artifacts.
 
 Charts get slow with many keys, so a run has about 40 metric keys at most: scalars by update, finals, and the
-per-timestep curves of the top layer at three updates, whose step axis is the timestep or the lag.
+per-timestep curves of the top layer at three updates, whose step axis is the timestep or the lag. Each point costs the
+store 0.12 ms and 330 bytes, so it is written where somebody looks at it (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -90,7 +91,11 @@ LOGGED = frozenset({"gradient_norm"})
 NORM_MAX = "gradient_norm_max_log10"
 """Metric by update: the largest norm among the replicates, where an explosion shows first."""
 ALIVE = "replicates_alive"
-"""Metric by update: replicates that had not diverged."""
+"""Metric by update: replicates that had not diverged; at evaluations, and wherever one is missing."""
+EVALUATED = "validation_loss"
+"""The scalar that tells an evaluation."""
+AT_EVALUATIONS = frozenset({"clip_rate", "clip_coefficient", "regulariser"})
+"""Scalars that are told at every record and charted at evaluations alone: they change slowly."""
 
 # metrics at the end, one point each
 FINALS = (
@@ -101,6 +106,35 @@ FINALS = (
 
 WHEN = ("1_first", "2_middle", "3_last")
 """The three probed updates whose curves are charted; their numbers sort in the page's order."""
+
+
+MOST_TIMESTEPS, MOST_LAGS = 320, 20
+"""Points of a charted curve at most: as many as MLflow draws, and what a curve that starts steep and flattens needs."""
+
+
+def charted(depth: int, state: str) -> list[str]:
+    """The curves that become metrics, by their names in an archive, where they are measured.
+
+    The loss by timestep (one of the two, by task), G1 of h, which all cells have, and the G2 that verdicts read, of the
+    top layer. Everything else is in the npz alone.
+    """
+    return ["loss", "anytime_loss", f"total_h_l{depth - 1}", f"anchor_{state}_l{depth - 1}"]
+
+
+def steps(curve: str, length: int) -> list[int]:
+    """The timesteps or lags of a charted curve: all timesteps up to `MOST_TIMESTEPS`, else as many, evenly; lags ever
+    further apart. The first and the last are always there."""
+    lags = curve.startswith("anchor")
+    most = MOST_LAGS if lags else MOST_TIMESTEPS
+    if length <= most:
+        return list(range(length))
+    if not lags:
+        return sorted({round(place * (length - 1) / (most - 1)) for place in range(most)})
+    found: set[int] = {0}
+    while len(found) < most:  # each as far beyond the one before as lets the rest grow by one factor
+        before, left = max(found), most - len(found)
+        found.add(max(before + 1, round(max(before, 1) * ((length - 1) / max(before, 1)) ** (1 / left))))
+    return sorted(found)
 
 
 def by_step(curve: str, when: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,22 +39,28 @@ class OpenTrials:
 
     def add(self, message: UpdateCurves) -> None:
         """Keep one probe. A second one of the same update, of a lane that died there, is kept beside it."""
-        home = self._of(message.trial)
-        count = len(list(home.glob(f"{message.update:08}-*.pkl")))
-        same = (_read(home / f"{message.update:08}-{index}.pkl") for index in range(count))
-        if not any(pickle.dumps(one) == pickle.dumps(message) for one in same):
-            _write(home / f"{message.update:08}-{count}.pkl", message)
+        home, probe = self._of(message.trial), pickle.dumps(message)
+        for index in count():
+            path = home / f"{message.update:08}-{index}.pkl"
+            try:
+                if path.read_bytes() == probe:
+                    return
+            except FileNotFoundError:
+                _put(path, probe)
+                return
 
-    def found(self, trial: int) -> tuple[TrialBegun, CurveArchive] | None:
-        """How a trial began, and all its curves so far; None of one that is not open."""
-        home = self.folder / f"{trial:04}"
-        if not (home / BEGUN).is_file():
-            return None
+    def begun(self, trial: int) -> TrialBegun | None:
+        """How a trial began; None of one that is not open."""
+        path = self.folder / f"{trial:04}" / BEGUN
+        return _read(path) if path.is_file() else None
+
+    def curves(self, trial: int) -> CurveArchive:
+        """All its curves so far."""
         archive = CurveArchive()
-        for path in sorted(home.glob("[0-9]*.pkl")):
+        for path in sorted((self.folder / f"{trial:04}").glob("[0-9]*.pkl")):
             message: UpdateCurves = _read(path)
             archive.add(message.update, message.curves)
-        return _read(home / BEGUN), archive
+        return archive
 
     def end(self, trial: int) -> None:
         """Forget a trial that has ended."""
@@ -66,7 +73,7 @@ class OpenTrials:
 
 
 class Undrawn:
-    """Runs that have ended and wait for their picture, a file each.
+    """Runs that have ended and wait for their picture, a file each. The folder is listed once, when this is made.
 
     Args:
         folder: the sweep's.
@@ -74,47 +81,48 @@ class Undrawn:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / UNDRAWN
+        self._waiting = dict.fromkeys(sorted(int(path.stem) for path in self.folder.glob("[0-9]*.pkl")))
 
     def add(self, run: OpenRun) -> None:
-        """Keep a run with its curves."""
+        """Keep a run; its curves lie in its trial's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / f"{run.begun.trial:04}.pkl", run)
+        _write(self._path(run.begun.trial), run)
+        self._waiting[run.begun.trial] = None
 
     def first(self) -> OpenRun | None:
-        """The one of the lowest number, which stays. A file that a power cut has spoilt is dropped."""
-        for path in self._files():
+        """The one that waits longest, which stays. A file that a power cut has spoilt is dropped."""
+        while (trial := next(iter(self._waiting), None)) is not None:
             try:
-                run: OpenRun = _read(path)
+                run: OpenRun = _read(self._path(trial))
+            except FileNotFoundError:
+                self.done(trial)
             except (OSError, MemoryError):
                 raise
             except Exception:  # whatever a pickle without its end raises
-                path.unlink()
+                self.done(trial)
             else:
                 return run
         return None
 
-    def found(self, trial: int) -> OpenRun | None:
-        """The run of a trial that waits; None of one that does not, or not any more."""
-        try:
-            run: OpenRun = _read(self.folder / f"{trial:04}.pkl")
-        except FileNotFoundError:
-            return None
-        return run
-
     def done(self, trial: int) -> None:
         """It has its picture."""
-        (self.folder / f"{trial:04}.pkl").unlink(missing_ok=True)
+        self._path(trial).unlink(missing_ok=True)
+        self._waiting.pop(trial, None)
 
     def __len__(self) -> int:
-        return len(self._files())
+        return len(self._waiting)
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.pkl"))
+    def _path(self, trial: int) -> Path:
+        return self.folder / f"{trial:04}.pkl"
 
 
 def _write(path: Path, value: Any) -> None:
+    _put(path, pickle.dumps(value))
+
+
+def _put(path: Path, content: bytes) -> None:
     part = path.with_suffix(".part")
-    part.write_bytes(pickle.dumps(value))
+    part.write_bytes(content)
     os.replace(part, path)
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from sweeps.home import trial_folder
 from sweeps.recording import names
+from sweeps.recording.arrays import load_curves
 from sweeps.recording.mlflow_writer import OpenRun
 from sweeps.report.figures import heatmap, save
 
 
 def draw_run(run: OpenRun, folder: Path) -> Path:
-    """Draw a run's heatmap, and keep its curves beside it under `trials/NUMBER/`; the picture's path."""
+    """Draw a run's heatmap from its curves under `trials/NUMBER/`, and beside them; the picture's path."""
     home = trial_folder(folder, run.begun.trial)
-    run.archive.save(home / names.CURVES_FILE)
     figure = heatmap(
-        run.archive.arrays,
+        load_curves(home / names.CURVES_FILE),
         title=run.begun.name,
         state=run.begun.state,
         depth=run.begun.depth,

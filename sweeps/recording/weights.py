@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,23 +120,28 @@ def load_weights(path: Path) -> Weights:
 
 def best_of(sweep_folder: Path) -> Path | None:
     """The weights of the best trial that has any: the lowest validation score, ties to the lower number."""
-    return min(_files(sweep_folder), key=lambda path: _rank(path), default=None)
+    return min(files_in(sweep_folder), key=_rank, default=None)
 
 
-def forget_all_but_best(sweep_folder: Path, trial: int, complete: bool) -> None:
-    """A trial has ended: weights that are not the best's, or that an incomplete trial left, are deleted.
+def forget_all_but_best(sweep_folder: Path, kept: Iterable[Path], trial: int, complete: bool) -> list[Path]:
+    """A trial has ended: of its weights and those `kept` so far all but the best's are deleted; what stays.
 
-    Those of trials that the recorder has not yet heard the end of may be deleted too, where they are not the best.
+    Those of an incomplete trial are deleted whatever they are. No folder is listed: that would take longer the more
+    trials there are.
     """
+    mine = trial_folder(sweep_folder, trial) / WEIGHTS_FILE
     if not complete:
-        (trial_folder(sweep_folder, trial) / WEIGHTS_FILE).unlink(missing_ok=True)
-    best = best_of(sweep_folder)
-    for path in _files(sweep_folder):
+        mine.unlink(missing_ok=True)
+    there = [path for path in {*kept, mine} if path.is_file()]
+    best = min(there, key=_rank, default=None)
+    for path in there:
         if path != best:
             path.unlink(missing_ok=True)
+    return [] if best is None else [best]
 
 
-def _files(sweep_folder: Path) -> list[Path]:
+def files_in(sweep_folder: Path) -> list[Path]:
+    """All weights that are there."""
     return sorted((sweep_folder / "trials").glob(f"*/{WEIGHTS_FILE}"))
 
 

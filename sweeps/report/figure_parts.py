@@ -91,9 +91,9 @@ def wrapped(text: str, width: int, lines: int) -> str:
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …")) or text
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure of so many inches that no global state knows of."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float, height: float, title: str, *, placed: bool = False) -> Figure:
+    """An empty figure of so many inches that no global state knows of; `placed`: whoever fills it says where all is."""
+    figure = Figure(figsize=(width, height), layout=None if placed else "constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(wrapped(title, int(width * 10), 2), fontsize=LARGE, fontweight="bold", parse_math=False)
     return figure

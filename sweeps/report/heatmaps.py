@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,6 +42,9 @@ ROOM = 4
 """Decades above the untrained network's largest norm, beyond which a G1 heatmap shows one colour."""
 COLUMNS, BEST, WORST = 4, 12, 12
 """Panels in a row; how many are shown of a sweep with more than `BEST + WORST`."""
+PLACES = ((0.1, 0.16, 0.3, 0.66), (0.41, 0.16, 0.01, 0.66), (0.57, 0.16, 0.3, 0.66), (0.88, 0.16, 0.01, 0.66))
+"""Left, bottom, width and height of a trial's two panels, each before its scale. Fixed: to find a layout takes as long
+as to draw, and a sweep has one such picture a trial."""
 RED, HATCHED = "#c1121f", "0.55"
 DIVERGED = "no finite gradient"
 
@@ -85,8 +89,9 @@ def heatmap(arrays: Arrays, *, title: str, state: str, depth: int, lag: int) -> 
         depth: layers; the top one is drawn.
         lag: the task's K, steps.
     """
-    figure = new_figure(11.0, 4.9, title)
-    left, right = figure.subplots(1, 2)
+    figure = new_figure(11.0, 4.9, title, placed=True)
+    left, right = (figure.add_axes(place) for place in PLACES[::2])
+    left_bar, right_bar = (figure.add_axes(place, label="<colorbar>") for place in PLACES[1::2])
     of_total, of_anchor = f"total_h_l{depth - 1}", f"anchor_{state}_l{depth - 1}"
     total, anchor = arrays.get(of_total), arrays.get(of_anchor)
     rows = len(arrays["updates"])
@@ -94,30 +99,32 @@ def heatmap(arrays: Arrays, *, title: str, state: str, depth: int, lag: int) -> 
     dress(right, title=_anchor_title(state), x=f"lag k (steps back from the end); ▼ the task's lag K = {lag}")
     empty = False
     if total is None or not rows:
+        left_bar.set_visible(False)
         note(left, "not measured")
     else:
         shown_UK = spread(logs(arrays, of_total)).middle_UK
         image = _paint(left, shown_UK, SEQUENTIAL, _sequential(shown_UK, complete(measured(total))))
         _rows(left, labels(arrays["updates"], measured(total)), most=16)
-        bar = figure.colorbar(image, ax=left, extend="both", pad=0.02)
+        bar = figure.colorbar(image, cax=left_bar, extend="both")
         bar.set_label(r"log10 ||dL/dh$_t$||", fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
         empty |= bool(np.isnan(shown_UK).all(axis=1).any())
     if anchor is None or not rows:
+        right_bar.set_visible(False)
         note(right, "not measured")
     else:
         shown_UK = spread(relative(logs(arrays, of_anchor))).middle_UK
         image = _paint(right, shown_UK, DIVERGING, DECADES)
         _rows(right, labels(arrays["updates"], measured(anchor)), most=16)
         _mark(right, lag, shown_UK.shape[1])
-        _decades_bar(figure, image, [right], reference_lag(shown_UK.shape[1]))
+        _decades_bar(figure, image, reference_lag(shown_UK.shape[1]), cax=right_bar)
         empty |= bool(np.isnan(shown_UK).all(axis=1).any())
     some = next((curves for curves in (anchor, total) if curves is not None), None)
     told = [subject(depth, some.shape[1])] if some is not None and rows else []
     if some is not None and (measured(some).sum(axis=1) % some.shape[1]).any():
         told.append(f"(n of {some.shape[1]}): the others had diverged or were not probed")
     told += [f"hatched: {DIVERGED}"] * empty
-    figure.supxlabel("; ".join(told), fontsize=SMALL, color="0.3")
+    figure.supxlabel("; ".join(told), fontsize=SMALL, color="0.3", y=0.02)
     return figure
 
 
@@ -144,7 +151,8 @@ def small_multiples(panels: Sequence[Panel], *, title: str) -> Figure:
         _small(axes, panel)
     for axes in grid[len(chosen) :]:
         axes.set_visible(False)
-    _decades_bar(figure, ScalarMappable(DECADES, DIVERGING), grid, _shared_reference(chosen), min(1.0, 6 / height))
+    beside = {"ax": grid, "pad": 0.02, "aspect": 30, "shrink": min(1.0, 6 / height), "anchor": (0.0, 1.0)}
+    _decades_bar(figure, ScalarMappable(DECADES, DIVERGING), _shared_reference(chosen), **beside)
     figure.supxlabel("lag k (steps back from the end); ▼ the task's lag", fontsize=MEDIUM)
     figure.supylabel("update", fontsize=MEDIUM)
     return figure
@@ -223,23 +231,9 @@ def _mark(axes: Axes, lag: int, lags: int) -> None:
         axes.plot([lag], [1.0], "kv", markersize=7, transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
 
 
-def _decades_bar(
-    figure: Figure,
-    image: AxesImage | ScalarMappable,
-    axes: list[Axes],
-    reference: int,
-    shrink: float = 1.0,
-) -> None:
-    bar = figure.colorbar(
-        image,
-        ax=axes,
-        extend="both",
-        pad=0.02,
-        aspect=30,
-        shrink=shrink,
-        anchor=(0.0, 1.0),
-        ticks=[-6, -3, 0, 3, 6],
-    )
+def _decades_bar(figure: Figure, image: AxesImage | ScalarMappable, reference: int, **place: Any) -> None:
+    """The scale of G2; `place`: as of `Figure.colorbar`."""
+    bar = figure.colorbar(image, extend="both", ticks=[-6, -3, 0, 3, 6], **place)
     bar.ax.set_yticklabels(["−6", "−3", "0: kept", "+3", "+6"])
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label(f"decades relative to lag {reference}\n(blue vanished, red exploded)", fontsize=SMALL)

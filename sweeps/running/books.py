@@ -19,9 +19,9 @@ from rnnlab.training.outcome import Outcome
 from rnnlab.training.seeding import replicate_seed, seed_of
 from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.recording import names
-from sweeps.recording.actor import PATIENCE, tell
 from sweeps.recording.messages import TrialBegun, TrialOver
 from sweeps.recording.mlflow_writer import finals_of
+from sweeps.recording.sending import PATIENCE, tell
 from sweeps.running.progress import SHOWN, SweepProgress, TrialProgress, Watcher, trial_label
 from sweeps.search.searcher import JUDGED
 from sweeps.search.stages import Slot

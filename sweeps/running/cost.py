@@ -23,6 +23,7 @@ from rnnlab.recorder import MemoryRecorder
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import RECORDS, Trainer
 from rnnlab.training.step import evaluate
+from sweeps.recording.names import charted, steps
 
 UPDATES = 10
 """Updates that are timed of each shape, and as many again where its regulariser acts at some updates alone."""
@@ -35,17 +36,14 @@ STARTING = 8.0
 """Seconds of wall time until Ray, its workers and torch run."""
 ENDING = 3.0
 """Seconds of wall time for the table, the picture of all gradients and the end of the runs."""
-RECORDING = 1.0
-"""Seconds of processor time that the recorder needs for a trial: its run, its picture, its files."""
-RECORDING_POINT = 0.2e-3
-"""Seconds of the recorder for one metric point."""
+RECORDING = 0.35
+"""Seconds of processor time that the recorder needs for a trial: 0.05 for its run and files, else for its picture."""
+RECORDING_POINT = 0.1e-3
+"""Seconds for one metric point through a server, which shares the machine; a SQLite file takes a fifth of that."""
 
-CHARTED_KINDS = ("loss", "anytime_loss", "total", "inputs", "anchor")
-"""Kinds of curves that become metric points, as `sweeps.recording.mlflow_writer` has them, which loads MLflow."""
-BY_RECORD, BY_EVALUATION, BY_PROBE, AT_END = 6, 3, 1, 12
-"""Metric points of a recorded update, an evaluation and a probe, and at the end."""
-PACKED = 0.97
-"""Bytes in `curves.npz` a byte of float64: mantissas hardly shrink."""
+BY_RECORD, BY_EVALUATION, BY_PROBE, AT_END = 3, 6, 1, 12
+"""Metric points of a recorded update (loss, two norms), an evaluation (loss, accuracy, score, two of the clip, who is
+alive), a probe (decades), and at the end."""
 NPZ_ARRAY = 260
 """Bytes of the header of one array in `curves.npz`."""
 PICTURE = 90_000
@@ -258,7 +256,7 @@ def timing(trial: TrialSpec) -> Timing:
         evaluate(trainer.network, trainer.task, split)
         splits.append(time.process_time() - before)
     first = [curve for curve in recorder.curves_seen if curve.update == 0]
-    top = (None, trial.model.depth - 1)
+    shown = charted(trial.model.depth, trainer.network.cell.anchor_state)
     return Timing(
         make=made - began,
         update=whole / updates,
@@ -267,7 +265,7 @@ def timing(trial: TrialSpec) -> Timing:
         test=splits[1],
         values=sum(curve.values_SK.size for curve in first),
         arrays=len(first),
-        points=sum(curve.values_SK.shape[1] for curve in first if curve.kind in CHARTED_KINDS and curve.layer in top),
+        points=sum(len(steps(curve.name, curve.values_SK.shape[1])) for curve in first if curve.name in shown),
     )
 
 
@@ -297,6 +295,6 @@ def _points(timing: Timing, trial: TrialSpec) -> int:
 def _bytes(timing: Timing, trial: TrialSpec) -> float:
     """Bytes of a trial: curves and picture lie in the sweep's folder and among MLflow's artifacts."""
     probes = len(probe_updates(trial.probe.schedule, trial.budget.updates))
-    curves = PACKED * 8 * timing.values * probes + NPZ_ARRAY * (timing.arrays + 1)
+    curves = 8 * timing.values * probes + NPZ_ARRAY * (timing.arrays + 1)
     files = TRIAL_FILES + REPLICATE_FILES * trial.replicates
     return 2 * (curves + PICTURE) + files + STORE_POINT * _points(timing, trial)

@@ -20,7 +20,8 @@ from rnnlab.training.loop import Trainer
 from rnnlab.training.outcome import Outcome, TrialResult
 from rnnlab.training.scale import HIGHEST
 from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, STOP_FILE, place_behind, trial_folder
-from sweeps.recording.actor import ActorRecorder, actor_name
+from sweeps.recording.actor import actor_name
+from sweeps.recording.sending import ActorRecorder
 from sweeps.recording.weights import keep
 from sweeps.running.nodes import check_place, worker_name
 from sweeps.running.resources import HeldMemory

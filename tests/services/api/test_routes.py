@@ -13,6 +13,7 @@ from jobs import SPEC, NoJobs
 from rnnlab.curve import Curve
 from services.api.service import Service
 from services.jobs.foreman import Foreman
+from sweeps.home import trial_folder
 from sweeps.recording.arrays import CurveArchive
 from sweeps.recording.messages import TrialBegun
 from sweeps.recording.mlflow_writer import OpenRun
@@ -209,7 +210,8 @@ def test_curves_are_there_between_a_trials_end_and_its_picture(
     archive.add(30, [Curve("anchor", "steps", np.ones((2, 12)), "h", 0, 30)])
     begun = TrialBegun(0, "rnn", 0, {}, {}, "", "h", 1, 11)
     folder = open_service.home.sweep_folder(id)
-    Undrawn(folder).add(OpenRun("run", begun, archive))
+    Undrawn(folder).add(OpenRun("run", begun, ""))
+    archive.save(trial_folder(folder, 0) / "curves.npz")
     found = client.get(f"/api/sweeps/{id}/trials/0/curves").json()
     assert (found["names"], found["values"], found["updates"]) == (["anchor_h_l0"], [[1.0] * 12], [30])
     archive.save(folder / "curves.npz")

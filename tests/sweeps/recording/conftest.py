@@ -17,9 +17,9 @@ from mlflow.tracking import MlflowClient
 from rnnlab.curve import Curve
 from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import Trainer
-from sweeps.recording.actor import ActorRecorder
 from sweeps.recording.messages import Message, TrialBegun, TrialOver, UpdateCurves, UpdateScalars
 from sweeps.recording.mlflow_writer import MlflowWriter
+from sweeps.recording.sending import ActorRecorder
 from sweeps.running.books import Books
 from sweeps.running.progress import NoWatcher
 from sweeps.space.dimensions import Picks
@@ -149,7 +149,11 @@ class Wire:
     """Stands where a worker has the handle of the recorder: `wire.put.remote(message)`."""
 
     def __init__(self, take: Callable[[Message], object]) -> None:
-        self.put, self.remote = self, take
+        self.put, self.take = self, take
+
+    def remote(self, *messages: Message) -> None:
+        for message in messages:
+            self.take(message)
 
 
 @pytest.fixture(scope="session")
@@ -169,9 +173,11 @@ def told(sweep_of: Callable[..., SweepSpec], tmp_path_factory: pytest.TempPathFa
                 trial = spec.trial(number, picks)
                 trials.append(trial)
                 books.begin(number, f"t{number}", picks, trial)
-                trainer = Trainer(trial, ActorRecorder(wire, number))
+                recorder = ActorRecorder(wire, number)
+                trainer = Trainer(trial, recorder)
                 while not trainer.advance().done:
                     pass
+                recorder.flush()
                 result = trainer.result
                 plain = {"score": result.score, "updates": result.updates, "done": True}
                 books.end(number, {**plain, "trial_result": json.dumps(result.as_dict())}, error=False)

@@ -21,16 +21,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.recording import actor
-from sweeps.recording.actor import ActorRecorder, RecorderProcess
+from sweeps.recording import actor, grouping, sending
+from sweeps.recording.actor import RecorderProcess
 from sweeps.recording.lag import lag_of
 from sweeps.recording.messages import UpdateCurves, UpdateScalars
+from sweeps.recording.sending import ActorRecorder
 from sweeps.recording.spool import Spool
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actor, "RETRY_AFTER", 0.02)
+    monkeypatch.setattr(grouping, "LINGER", 0.1)
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
@@ -240,7 +242,7 @@ folder, point = told
 arguments, messages = pickle.loads((folder / "told").read_bytes())
 where, name, after = {
     "drawing": (actor, "draw_run", False),
-    "drawn": (MlflowWriter, "log_file", True),
+    "drawn": (MlflowWriter, "log_picture", True),
     "closing": (MlflowWriter, "log_table", True),
     "closed": (MlflowWriter, "close", True),
     "ended": (MlflowWriter, "write", True),
@@ -249,7 +251,7 @@ where, name, after = {
 whole = getattr(where, name)
 
 def dies(*args, **kwargs):
-    over = point != "ended" or type(args[1]).__name__ == "TrialOver"
+    over = point != "ended" or type(args[-1]).__name__ == "TrialOver"
     if after:
         whole(*args, **kwargs)
     if over:
@@ -334,7 +336,9 @@ def test_training_goes_on_at_its_own_priority(store: Any) -> None:
     assert os.nice(0) == before
 
 
-def test_a_worker_sends_plain_numbers_and_its_trials_number(made_up: Callable[..., Any]) -> None:
+def test_a_worker_sends_plain_numbers_and_its_trials_number(
+    made_up: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[Any] = []
 
     class Handle:
@@ -342,13 +346,17 @@ def test_a_worker_sends_plain_numbers_and_its_trials_number(made_up: Callable[..
 
         put = property(lambda self: self)
 
-        def remote(self, message: Any) -> None:
-            sent.append(message)
+        def remote(self, *messages: Any) -> str:
+            sent.append(messages)
+            return "on its way"
 
     worker = ActorRecorder(Handle(), 7)
     worker.scalars(3, {"train_loss": [1, 2]})  # type: ignore[dict-item]
     worker.curves(3, made_up().curves(3).curves)
-    scalars, curves = sent
+    assert sent == []  # for the next evaluation, or for `HOLD` seconds
+    monkeypatch.setattr(sending, "taken", lambda those: None)
+    worker.flush()
+    ((scalars, curves),) = sent
     assert isinstance(scalars, UpdateScalars)
     assert (scalars.trial, scalars.update, scalars.values["train_loss"].dtype) == (7, 3, "float64")
     assert isinstance(curves, UpdateCurves)

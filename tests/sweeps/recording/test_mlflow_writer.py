@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow.entities import Metric, Param, RunTag
 
 from rnnlab.cells import CELLS
 from rnnlab.choices import choose
@@ -23,7 +24,8 @@ from rnnlab.verdict import FLOOR
 from sweeps.recording import names
 from sweeps.recording.arrays import load_curves, log10_of
 from sweeps.recording.messages import Message, UpdateCurves
-from sweeps.recording.mlflow_writer import BATCH, MlflowWriter
+from sweeps.recording.mlflow_writer import MlflowWriter
+from sweeps.recording.points import Points
 
 Told = tuple[list[Message], list[TrialSpec]]
 MOST_KEYS = 40
@@ -116,7 +118,8 @@ def test_scalars_go_by_update_the_median_over_the_replicates_alive(store: Any, m
     write(
         writer,
         [
-            trial.scalars(5, score=[-1.0, -2.0], gradient_norm=[10.0, 190.0]),
+            trial.scalars(5, validation_loss=[2.0, 4.0], score=[-1.0, -2.0], clip_rate=[0.5, 0.7]),
+            trial.scalars(6, gradient_norm=[10.0, 190.0], clip_rate=[0.5, 0.7]),
             trial.scalars(10, train_loss=[7.0, math.nan], score=[-1.0, math.nan], gradient_norm=[0.0, math.nan]),
             trial.scalars(15, train_loss=[math.nan, math.nan], gradient_norm=[math.inf, 1e3]),
         ],
@@ -124,10 +127,12 @@ def test_scalars_go_by_update_the_median_over_the_replicates_alive(store: Any, m
     run = store.runs()["0"]
     start = trial.begun.started_ms
     assert store.history(run) == {
-        "train_loss": [(5, start + 5, 2.0), (10, start + 10, 7.0)],
+        "train_loss": [(5, start + 5, 2.0), (6, start + 6, 2.0), (10, start + 10, 7.0)],
+        "validation_loss": [(5, start + 5, 3.0)],
         "score": [(5, start + 5, -1.5), (10, start + 10, -1.0)],
-        "gradient_norm_log10": [(5, start + 5, 2.0), (10, start + 10, -30.0), (15, start + 15, 3.0)],
-        "gradient_norm_max_log10": [(5, start + 5, math.log10(190)), (10, start + 10, -30.0), (15, start + 15, 3.0)],
+        "clip_rate": [(5, start + 5, 0.6)],  # at evaluations alone
+        "gradient_norm_log10": [(6, start + 6, 2.0), (10, start + 10, -30.0), (15, start + 15, 3.0)],
+        "gradient_norm_max_log10": [(6, start + 6, math.log10(190)), (10, start + 10, -30.0), (15, start + 15, 3.0)],
         "replicates_alive": [(5, start + 5, 2.0), (10, start + 10, 1.0), (15, start + 15, 0.0)],
     }
 
@@ -141,7 +146,7 @@ def test_curves_go_by_timestep_at_three_updates_and_of_the_top_layer_alone(
     history = {key: points for key, points in store.history(run).items() if "/" in key}
     assert set(history) == {
         f"{metric}/{when}"
-        for metric in ("by_timestep/loss", "by_timestep/log10_inputs", "by_timestep/log10_total_h", "by_lag/log10_anchor_h")
+        for metric in ("by_timestep/loss", "by_timestep/log10_total_h", "by_lag/log10_anchor_h")
         for when in ("1_first", "2_middle", "3_last")
     }  # fmt: skip
     median = (np.array([1e-4, 1e-3, 1e-2, 1e-1]) + np.array([1e-2, 1e-1, 1.0, 10.0])) / 2
@@ -165,13 +170,11 @@ def test_a_real_run_has_few_keys_and_every_point_is_finite(store: Any, some_cell
     assert finals <= set(history)
     assert all(len(history[name]) == 1 for name in finals)
     state = choose(CELLS, trials[number].model.cell.kind).load().anchor_state
-    for metric in (f"by_lag/log10_anchor_{state}", f"by_timestep/log10_total_{state}", "by_timestep/anytime_loss"):
+    charted = (f"by_lag/log10_anchor_{state}", "by_timestep/log10_total_h", "by_timestep/anytime_loss")
+    assert {key for key in history if "/" in key} == {f"{metric}/{when}" for metric in charted for when in names.WHEN}
+    for metric in charted:
         for when in names.WHEN:
-            # c of the last timestep has no path of its own to the loss: its 0 would flatten the chart
-            last = 19 if metric.endswith(("total_c", "total_re")) else 20
-            assert [step for step, _, _ in history[f"{metric}/{when}"]] == list(range(last))
-    if state == "c":
-        assert [step for step, _, _ in history["by_lag/log10_anchor_h/3_last"]] == list(range(1, 20))
+            assert [step for step, _, _ in history[f"{metric}/{when}"]] == list(range(20))
     assert all(math.isfinite(value) and abs(value) < 1e30 for points in history.values() for _, _, value in points)
     assert {name for name in history if "_l0" in name or "_l1" in name} == set()
 
@@ -209,10 +212,7 @@ def test_every_probe_is_in_the_archive_and_only_the_charted_kinds_are_metrics(
     assert set(archive) == {"updates", *curves}
     assert all(archive[name].shape == (3, *curve.values_SK.shape) for name, curve in curves.items())
     metrics = {key.split("/")[1].removeprefix("log10_") for key in run.data.metrics if "/" in key}
-    states = ("h", "c") if cell == "lstm" else ("h",)
-    assert metrics == {"anytime_loss", "inputs"} | {
-        f"{kind}_{state}" for kind in ("total", "anchor") for state in states
-    }
+    assert metrics == {"anytime_loss", "total_h", "anchor_c" if cell == "lstm" else "anchor_h"}
     assert len(run.data.metrics) <= MOST_KEYS
 
 
@@ -253,18 +253,59 @@ def test_what_is_not_a_number_never_gets_there(store: Any, made_up: Callable[...
             assert abs(value) <= abs(FLOOR) or key in ("train_loss", "score")
 
 
-def test_long_curves_go_in_batches(store: Any, made_up: Callable[..., Any]) -> None:
+def test_long_curves_are_thinned_and_whole_in_the_archive(store: Any, made_up: Callable[..., Any]) -> None:
     writer, trial = store.writer(), made_up(depth=1)
-    length = 2 * BATCH + 1
-    values = np.arange(1.0, length + 1) * np.ones((2, 1))
-    curves = [Curve("anchor", "lag", values, "h", 0, update) for update in (0,)]
-    write(writer, [trial.begun, UpdateCurves(0, 0, tuple(curves)), trial.over()])
+    values = np.arange(1.0, 2002) * np.ones((2, 1))
+    curves = (Curve("anchor", "lag", values, "h", 0), Curve("total", "timestep", values, "h", 0))
+    write(writer, [trial.begun, UpdateCurves(0, 0, curves), trial.over()])
     run = store.runs()["0"]
-    for when in names.WHEN:
-        points = store.client.get_metric_history(run.info.run_id, f"by_lag/log10_anchor_h/{when}")
-        assert sorted(point.step for point in points) == list(range(length))
+    history = store.history(run)
+    for when in names.WHEN:  # 1,020 points of one message: two calls
+        for metric, most in (("by_timestep/log10_total_h", 320), ("by_lag/log10_anchor_h", 20)):
+            points = history[f"{metric}/{when}"]
+            assert (len(points), points[0][0], points[-1][0]) == (most, 0, 2000)
+            np.testing.assert_allclose([value for *_, value in points], np.log10([step + 1 for step, *_ in points]))
     assert run.data.tags["verdict"] == "vanishing"
-    assert writer.points == 3 * length + 1
+    assert writer.points == 3 * 340 + 1
+    assert load_curves(store.artifact(run, "curves.npz"))["total_h_l0"].shape == (1, 2, 2001)
+
+
+@pytest.mark.parametrize("length", [1, 2, 20, 21, 22, 64, 100, 320, 321, 784, 5000])
+def test_charted_steps_are_few_and_hold_both_ends(length: int) -> None:
+    for curve, most in (("anchor_h", names.MOST_LAGS), ("total_h", names.MOST_TIMESTEPS)):
+        steps = names.steps(curve, length)
+        assert steps == sorted(set(steps))
+        assert len(steps) == min(length, most)
+        assert (steps[0], steps[-1]) == (0, length - 1)
+    gaps = np.diff(names.steps("anchor_h", length))
+    assert (np.diff(gaps) >= -1).all()  # further and further apart, to rounding
+
+
+def test_points_written_straight_into_a_store_are_those_of_log_batch(store: Any) -> None:
+    """What MLflow's own client would have made of them, in the histories and in the run."""
+    writer = store.writer()
+    points = [Metric(key, value / 3, 7, value) for key in ("a", "b/c") for value in (2, 5, 1, 9, 4)]
+    points += [Metric("a", 8.0, 6, 9), Metric("a", 0.5, 7, 9), *points[:2]]  # the same step twice; the same point twice
+    by_client, straight = (writer.client.create_run(writer.experiment_id).info.run_id for _ in range(2))
+    writer.client.log_batch(by_client, points)
+    for part in (points[:6], points[4:], points):  # sent again, and cut elsewhere
+        Points(writer.client, store.uri).log(straight, part, [Param("cell", "rnn")], [RunTag("tag", "x")])
+    first, second = (writer.client.get_run(run_id) for run_id in (by_client, straight))
+    assert store.history(first) == store.history(second)
+    assert first.data.metrics == second.data.metrics == {"a": 3.0, "b/c": 3.0}
+    assert (second.data.params, second.data.tags["tag"]) == ({"cell": "rnn"}, "x")
+
+
+def test_a_trials_points_go_in_one_call(store: Any, made_up: Callable[..., Any]) -> None:
+    """All of a trial at once is what single messages would have written."""
+    writer = store.writer()
+    write(writer, made_up().all())
+    writer.write(*made_up(trial=1).all())
+    runs = store.runs()
+    assert store.history(runs["0"]) == store.history(runs["1"])
+    assert runs["0"].data.params == runs["1"].data.params
+    assert runs["0"].data.tags["verdict"] == runs["1"].data.tags["verdict"]
+    assert runs["1"].info.status == "FINISHED"
 
 
 # --- artifacts
@@ -419,7 +460,7 @@ def test_an_end_that_the_store_refused_half_way_is_written_when_it_comes_again(
 def test_files_can_be_added_to_a_run(store: Any) -> None:
     writer = store.writer()
     (store.folder / "table.md").write_text("| a |")
-    writer.log_file(writer.parent_id, store.folder / "table.md")
+    writer.log_file(store.folder / "table.md")
     assert store.artifact(store.runs()["all"], "table.md").read_text() == "| a |"
 
 

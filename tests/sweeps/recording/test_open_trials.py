@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sweeps.recording import names
+from sweeps.recording.arrays import load_curves
 from sweeps.recording.open_trials import Undrawn
 
 
@@ -36,14 +37,16 @@ def test_a_writer_that_starts_again_misses_nothing(
     first = store.writer()
     for message in made_up(5).all()[:-1]:
         first.write(message)
-    kept = first.open_trials.found(5)[1].arrays
+    ended_curves = load_curves(store.folder / "sweep" / "trials" / "0004" / names.CURVES_FILE)
+    kept = first.open_trials.curves(5).arrays
+    assert kept.keys() == ended_curves.keys()
     for name, values in kept.items():
-        np.testing.assert_array_equal(ended.archive.arrays[name], values)
+        np.testing.assert_array_equal(ended_curves[name], values)
     assert not (store.folder / "sweep" / "open" / "0004").exists()
-    waits = Undrawn(store.folder / "sweep").found(4)
-    assert waits is not None
-    np.testing.assert_array_equal(waits.archive.arrays["updates"], ended.archive.arrays["updates"])
-    assert Undrawn(store.folder / "sweep").found(5) is None
+    waits = Undrawn(store.folder / "sweep")
+    assert len(waits) == 2
+    waits.done(3)
+    assert waits.first() == ended
 
 
 def test_one_that_was_interrupted_goes_on_with_its_curves(store: Any, made_up: Callable[..., Any]) -> None:

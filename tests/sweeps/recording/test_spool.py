@@ -22,23 +22,22 @@ def message(trial: int, update: int = 0) -> UpdateScalars:
 def taken(spool: Spool) -> list[tuple[int, int]]:
     """Empties a spool: (trial, update) in order."""
     found = []
-    while (one := spool.peek(0)) is not None:
+    while entries := spool.look(1):
+        (one,) = entries[0].messages
         assert isinstance(one, UpdateScalars)
         found.append((one.trial, one.update))
-        spool.done()
+        spool.done(entries)
     return found
 
 
 def test_first_in_first_out_and_peeking_keeps(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "a" / "spool")
-    assert spool.peek(0) is None
+    assert spool.look(5) == []
     for update in range(12):
         spool.put(message(1, update))
     assert len(spool) == 12
     for _ in range(2):
-        first = spool.peek(0)
-        assert isinstance(first, UpdateScalars)
-        assert first.update == 0
+        assert [one.messages[0].update for one in spool.look(3)] == [0, 1, 2]
     assert taken(spool) == [(1, update) for update in range(12)]
     assert len(spool) == 0
     assert list(spool.folder.iterdir()) == []
@@ -50,11 +49,25 @@ def test_a_message_comes_back_as_it_was(tmp_path: Path, made_up: Callable[..., A
     for one in told:
         spool.put(one)
     for one in told:
-        again = spool.peek(0)
-        assert again is not None
+        entries = spool.look(1)
+        (again,) = entries[0].messages
         assert type(again) is type(one)
         assert repr(again) == repr(one)
-        spool.done()
+        spool.done(entries)
+
+
+def test_what_is_put_at_once_is_one_file_and_any_of_them_may_be_done_first(
+    tmp_path: Path, made_up: Callable[..., Any]
+) -> None:
+    spool = Spool(tmp_path)
+    spool.put(message(0, 1), message(0, 2))
+    spool.put(message(1, 1))
+    assert len(list(tmp_path.iterdir())) == len(spool) == 2
+    first, second = spool.look(9)
+    assert [(one.trial, len(one.messages)) for one in (first, second)] == [(0, 2), (1, 1)]
+    spool.done([second])
+    again = Spool(tmp_path)
+    assert [[each.update for each in one.messages] for one in again.look(9)] == [[1, 2]]
 
 
 def test_what_was_not_dealt_with_survives_the_process(tmp_path: Path) -> None:
@@ -62,9 +75,8 @@ def test_what_was_not_dealt_with_survives_the_process(tmp_path: Path) -> None:
     for update in range(105):
         spool.put(message(0, update))
     for _ in range(95):
-        spool.peek(0)
-        spool.done()
-    spool.peek(0)  # looked at, not done
+        spool.done(spool.look(1))
+    spool.look(1)  # looked at, not done
     again = Spool(tmp_path)
     assert len(again) == 10
     again.put(message(1, 0))
@@ -107,13 +119,14 @@ def test_threads_may_put_at_once_and_each_keeps_its_order(tmp_path: Path) -> Non
 def test_peeking_waits_for_the_next_message_and_no_longer(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     started = time.monotonic()
-    assert spool.peek(0.05) is None
+    spool.wait(0.05)
+    assert spool.look(1) == []
     assert time.monotonic() - started >= 0.05
     timer = threading.Timer(0.05, lambda: spool.put(message(3)))
     timer.start()
-    found = spool.peek(20)
+    spool.wait(20)
     timer.join()
-    assert isinstance(found, UpdateScalars)
+    assert [one.trial for one in spool.look(2)] == [3]
     assert time.monotonic() - started < 10
 
 
@@ -137,12 +150,12 @@ def test_what_was_refused_is_kept_aside(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for update in range(3):
         spool.put(message(0, update))
-    aside = spool.refuse()
+    aside = spool.refuse(spool.look(1)[0])
     assert taken(spool) == [(0, 1), (0, 2)]
     again = Spool(tmp_path)
     assert (len(again), again.refused, spool.refused) == (0, 1, 1)
     again.put(message(0, 9))
-    assert again.refuse() != aside  # a number is not given twice
+    assert again.refuse(again.look(1)[0]) != aside  # a number is not given twice
     assert [one.update for one in Spool(tmp_path).aside() if isinstance(one, UpdateScalars)] == [0, 9]
 
 
@@ -154,8 +167,7 @@ def test_a_full_spool_is_as_quick_as_an_empty_one(tmp_path: Path) -> None:
             began = time.process_time()
             for update in range(20):
                 spool.put(message(0, update))
-                spool.peek(0)
-                spool.done()
+                spool.done(spool.look(1))
             rounds.append(time.process_time() - began)
         return min(rounds)
 

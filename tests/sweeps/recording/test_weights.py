@@ -102,10 +102,11 @@ def left(folder: Path) -> list[int]:
 
 def test_only_the_best_trials_weights_stay(tmp_path: Path, trained: Trainer) -> None:
     scores = {0: 0.5, 1: -0.5, 2: 0.0, 3: -0.5, 4: -0.6}
-    stay = []
+    stay: list[int] = []
+    kept: list[Path] = []
     for trial, score in scores.items():
         keep(scored(trained, score, score, score), trial, tmp_path)
-        forget_all_but_best(tmp_path, trial, complete=True)
+        kept = forget_all_but_best(tmp_path, kept, trial, complete=True)
         assert len(left(tmp_path)) == 1  # disk use does not grow
         stay += left(tmp_path)
     assert stay == [0, 1, 1, 1, 4]
@@ -115,17 +116,18 @@ def test_only_the_best_trials_weights_stay(tmp_path: Path, trained: Trainer) -> 
 
 
 def test_of_equal_trials_the_first_stays_whenever_it_ended(tmp_path: Path, trained: Trainer) -> None:
+    kept: list[Path] = []
     for trial in (10, 9, 11):
         keep(trained, trial, tmp_path)
-        forget_all_but_best(tmp_path, trial, complete=True)
+        kept = forget_all_but_best(tmp_path, kept, trial, complete=True)
     assert left(tmp_path) == [9]
 
 
 def test_weights_of_a_trial_that_ended_otherwise_go(tmp_path: Path, trained: Trainer) -> None:
     keep(scored(trained, 0.1, 0.1, 0.1), 0, tmp_path)
-    forget_all_but_best(tmp_path, 0, complete=True)
+    kept = forget_all_but_best(tmp_path, [], 0, complete=True)
     keep(scored(trained, -1, -1, -1), 1, tmp_path)  # its worker died after that
-    forget_all_but_best(tmp_path, 1, complete=False)
+    forget_all_but_best(tmp_path, kept, 1, complete=False)
     assert left(tmp_path) == [0]
 
 
