@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from rnnlab.errors import PlaceError
 from sweeps.running.nodes import alive
 from sweeps.running.resources import ResourcesSpec
+from sweeps.running.warming import warm
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the cluster's head is there."""
@@ -94,8 +95,11 @@ def ray_cluster(address: str | None, workers: int | None, resources: ResourcesSp
     try:
         nodes = alive()
         resources.check_fits(nodes)
-        slots = sum(resources.fitting(node["Resources"]) for node in nodes)
-        yield min(workers or slots, slots)
+        room = sum(resources.fitting(node["Resources"]) for node in nodes)
+        slots = min(workers or room, room)
+        if address is None:
+            warm(slots, resources.cpus)
+        yield slots
     finally:
         ray.shutdown()
 
