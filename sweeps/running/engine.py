@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from rnnlab.errors import PlaceError
 from sweeps.running.nodes import alive
 from sweeps.running.resources import ResourcesSpec
-from sweeps.running.warming import warm
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the cluster's head is there."""
@@ -34,6 +33,9 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # workers load torch while the driver still loads what it needs itself; a task that did so would not help, since Ray
+    # gives no process that ran one to an actor
+    "RAY_preload_python_modules": "sweeps.running.trainable",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # keep large activations between updates: giving them back costs as much as computing them
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
@@ -95,11 +97,8 @@ def ray_cluster(address: str | None, workers: int | None, resources: ResourcesSp
     try:
         nodes = alive()
         resources.check_fits(nodes)
-        room = sum(resources.fitting(node["Resources"]) for node in nodes)
-        slots = min(workers or room, room)
-        if address is None:
-            warm(slots, resources.cpus)
-        yield slots
+        slots = sum(resources.fitting(node["Resources"]) for node in nodes)
+        yield min(workers or slots, slots)
     finally:
         ray.shutdown()
 

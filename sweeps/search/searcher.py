@@ -20,6 +20,7 @@ from sweeps.space.dimensions import Picks
 from sweeps.space.suggest import named_by_key, suggest
 from sweeps.spec import SweepSpec
 
+
 class Ledger(Protocol):
     """What the searcher tells of every trial, on the driver."""
 
