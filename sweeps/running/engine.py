@@ -33,9 +33,6 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # workers load torch while the driver still loads what it needs itself; a task that did so would not help, since Ray
-    # gives no process that ran one to an actor
-    "RAY_preload_python_modules": "sweeps.running.trainable",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # keep large activations between updates: giving them back costs as much as computing them
     "MALLOC_MMAP_THRESHOLD_": "4294967296",

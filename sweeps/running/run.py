@@ -68,7 +68,7 @@ def run_sweep(
             _refuse_name(lab, spec, home)
     with contextlib.ExitStack() as stack:
         slots = stack.enter_context(ray_cluster(address, workers, spec.resources))
-        lag = _check_data(spec)  # torch is loaded here while Ray's workers load it too
+        lag = _check_data(spec)  # torch is loaded here, while Ray's processes start
         home.make()
         lab = stack.enter_context(Lab.open(home.lab_url))
         if not again:
