@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rnnlab.spec import VerdictSpec
 from rnnlab.verdict import FLOOR, Verdict, judge
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST = float(np.finfo(np.float64).max)
 """What a recorder is told instead of a value that overflowed: nothing non-finite leaves a run."""
@@ -94,6 +95,8 @@ def rms_norm(gradient_TSBH: Tensor) -> NDArray[np.float64]:
     Each timestep is divided by its largest entry first: squaring small entries would read 0 (trap of
     SCIENCE.md section 5).
     """
+    import torch  # here: whoever only keeps or draws curves, as the recorder does, needs no torch
+
     g = gradient_TSBH.detach().double()
     largest_TS = g.abs().amax((2, 3))
     scale_TS = torch.where((largest_TS > 0) & largest_TS.isfinite(), largest_TS, 1.0)

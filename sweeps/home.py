@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlab.errors import PlaceError, RnnlabError
-from sweeps.store import lab_url
 
 STOP_FILE = "stop"
 """While this file lies in a sweep's folder, its workers stop after their current update."""
@@ -57,6 +56,8 @@ class Home:
     @property
     def lab_url(self) -> str:
         """The lab database."""
+        from sweeps.store import lab_url  # SQLAlchemy, which a worker has no use for
+
         return self.lab or lab_url(self.path)
 
     @property
@@ -99,11 +100,16 @@ class Home:
                 f"but: {error.strerror}; mend that, or give another with --home or RNNLAB_HOME"
             ) from None
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a lab database, or may be one elsewhere."""
+        return self.lab is not None or (self.path / "lab.db").is_file()
+
     def must_exist(self) -> None:
         """Raises:
         PlaceError: no sweep has run here.
         """
-        if self.lab is None and not (self.path / "lab.db").is_file():
+        if not self.exists:
             raise PlaceError(
                 f"{self.path} holds no lab.db: no sweep has run in this home; run one (`rnnlab sweep run first`), "
                 "or name the right folder with --home or RNNLAB_HOME"

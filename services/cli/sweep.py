@@ -67,9 +67,10 @@ def run(
     spec = spec_of(what, quick, nightly)
     place = home_at(home, mlflow_patience)
     from sweeps.recipes import RECIPES
-    from sweeps.running.run import run_sweep
 
     def begin(**options: object) -> object:
+        from sweeps.running.run import run_sweep  # under the live table: it takes a moment
+
         return run_sweep(spec, place, again=what in RECIPES, **options)  # type: ignore[arg-type]
 
     resources = {"cpus": cpus, "gpus": gpus, "memory": memory}

@@ -22,8 +22,8 @@ import numpy as np
 from rnnlab.errors import DataError
 from sweeps.analysis.data import nuisance_names
 from sweeps.analysis.intervals import wilson
+from sweeps.search.past import JUDGED
 from sweeps.search.pruners import Rule
-from sweeps.search.searcher import JUDGED
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab
 

@@ -10,8 +10,8 @@ from rnnlab.training.loop import RECORDS
 from rnnlab.training.outcome import Outcome
 from sweeps.checking.sides import LabSide
 from sweeps.recording import names
+from sweeps.recording.finals import finals_of
 from sweeps.recording.messages import TrialOver
-from sweeps.recording.mlflow_writer import finals_of
 from sweeps.search.tell import MEANINGS
 from sweeps.store import TrialResult
 

@@ -1,4 +1,7 @@
-"""The recorder: one Ray actor a sweep, which spools what workers send, writes MLflow and draws pictures."""
+"""The recorder: one Ray actor a sweep, which spools what workers send, writes MLflow and draws pictures.
+
+Importing it loads no MLflow, which takes seconds: the recorder's own thread does, while `put` takes messages already.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from rnnlab.errors import PlaceError
 from sweeps.recording.grouping import WINDOW, due
 from sweeps.recording.lag import Lag, keep
 from sweeps.recording.messages import Message, SweepOver, TrialBegun, TrialOver
-from sweeps.recording.mlflow_writer import MlflowWriter, OpenRun
-from sweeps.recording.new_store import make_store
 from sweeps.recording.open_trials import Undrawn
-from sweeps.recording.pictures import draw_run
 from sweeps.recording.spool import Spool, Waiting
 from sweeps.recording.weights import best_of, files_in, forget_all_but_best, load_weights
 
 if TYPE_CHECKING:
     from sweeps.home import Home
+    from sweeps.recording.mlflow_writer import MlflowWriter, OpenRun
     from sweeps.spec import SweepSpec
 
 logger = logging.getLogger(__name__)
@@ -183,6 +181,9 @@ class RecorderProcess:
         while self.writer is None or not (self._stopping.is_set() and self.status().settled):
             try:
                 if self.writer is None:
+                    from sweeps.recording.mlflow_writer import MlflowWriter
+                    from sweeps.recording.new_store import make_store
+
                     make_store(self._arguments["tracking_uri"])
                 if self._away:
                     self._look()
@@ -196,6 +197,8 @@ class RecorderProcess:
 
     def _look(self) -> None:
         """Raises where the store is still away. One that hung may now do what it was asked then: give it time."""
+        from mlflow.tracking import MlflowClient
+
         client = self.writer.client if self.writer else MlflowClient(tracking_uri=self._arguments["tracking_uri"])
         client.search_experiments(max_results=1)
         time.sleep(RETRY_AFTER)
@@ -285,6 +288,8 @@ class RecorderProcess:
         self.spool.done(group)
 
     def _picture(self, writer: MlflowWriter, run: OpenRun) -> None:
+        from sweeps.recording.pictures import draw_run
+
         try:
             path = draw_run(run, self.folder)
         except Exception as error:
@@ -336,6 +341,9 @@ class RecorderProcess:
 
 def is_refusal(error: Exception) -> bool:
     """Whether waiting will not help: MLflow would not have it, or this code cannot. A disk or a network may mend."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
     if isinstance(error, MlflowException):
         return error.error_code in REFUSALS
     return not isinstance(error, (OSError, MemoryError, SQLAlchemyError))
@@ -343,6 +351,8 @@ def is_refusal(error: Exception) -> bool:
 
 def cause_of(error: BaseException) -> str:
     """An error in short: what the system said where it is at the bottom of it, as in `Connection refused`."""
+    from mlflow.exceptions import MlflowException
+
     below: BaseException | None = error
     system, seen = None, set[int]()
     while below is not None and id(below) not in seen:

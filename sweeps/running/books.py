@@ -14,16 +14,15 @@ from rnnlab.cells import CELLS
 from rnnlab.choices import choose
 from rnnlab.errors import PlaceError
 from rnnlab.spec import TrialSpec
-from rnnlab.training.loop import load_task
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.seeding import replicate_seed, seed_of
 from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.recording import names
+from sweeps.recording.finals import finals_of
 from sweeps.recording.messages import TrialBegun, TrialOver
-from sweeps.recording.mlflow_writer import finals_of
 from sweeps.recording.sending import PATIENCE, tell
 from sweeps.running.progress import SHOWN, SweepProgress, TrialProgress, Watcher, trial_label
-from sweeps.search.searcher import JUDGED
+from sweeps.search.past import JUDGED
 from sweeps.search.stages import Slot
 from sweeps.search.tell import MEANINGS
 from sweeps.space.dimensions import Picks, Value
@@ -190,6 +189,8 @@ class Books:
         seeds = [replicate_seed(trial.seed, trial.block, r) for r in range(trial.replicates)]
         task_key = trial.task.model_dump_json()
         if task_key not in self._lags:
+            from rnnlab.training.loop import load_task
+
             self._lags[task_key] = load_task(trial).lag
         purpose = self._purpose(slot, label, picks)
         block = f", block {slot.block}" if purpose else ""

@@ -12,8 +12,6 @@ from sweeps.home import MLFLOW_PATIENCE, STOP_FILE
 from sweeps.recording.actor import RecorderStatus
 from sweeps.recording.lag import waiting_in
 from sweeps.recording.messages import SweepOver
-from sweeps.report.summary import write_summary
-from sweeps.report.whole import arm_rows, words, write_whole
 from sweeps.running.beating import store_runs
 from sweeps.running.books import Books
 from sweeps.running.waiting import wait_for
@@ -53,7 +51,8 @@ def close(
     for row in books.progress.trials.values():
         if row.outcome is Outcome.RUNNING:
             books.end(row.number, None, error=False)
-    complete = _recorded(books, patience, "recording what is left")
+    # the report needs what is recorded, not the pictures: the recorder draws them beside it
+    complete = _recorded(books, patience, "recording what is left", pictures=False)
     books.progress.notice = "analysing"
     books.watcher.changed(books.progress)
     files, description, tables, lost = reported(books.lab, books.sweep_id, folder, lag)
@@ -72,8 +71,8 @@ def close(
     (folder / STOP_FILE).unlink(missing_ok=True)
 
 
-def _recorded(books: Books, patience: float, notice: str) -> bool:
-    """Wait until the recorder has nothing left; whether it has."""
+def _recorded(books: Books, patience: float, notice: str, *, pictures: bool = True) -> bool:
+    """Wait until the recorder has nothing left, `pictures` included or not; whether it has."""
     import ray
 
     def look() -> RecorderStatus | None:
@@ -90,7 +89,7 @@ def _recorded(books: Books, patience: float, notice: str) -> bool:
 
     books.progress.notice = notice
     books.watcher.changed(books.progress)
-    return wait_for(look, patience, seen)
+    return wait_for(look, patience, seen, pictures=pictures)
 
 
 def what_waits(sweep_id: str, status: RecorderStatus | None, waiting: int) -> str:
@@ -107,6 +106,9 @@ Reported = tuple[tuple[str, ...], str, dict[str, list[dict[str, Any]]], str | No
 
 def reported(lab: Lab, sweep_id: str, folder: Path, lag: int) -> Reported:
     """Write a sweep's summary and report; what is measured is worth more than what is said of it."""
+    from sweeps.report.summary import write_summary
+    from sweeps.report.whole import arm_rows, words, write_whole
+
     files = write_summary(lab, sweep_id, lag, folder)
     try:
         analysis, reports = write_whole(lab, sweep_id, folder, lag)

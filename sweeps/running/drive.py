@@ -18,7 +18,7 @@ from sweeps.running.closing import close, ending
 from sweeps.running.progress import SweepProgress, Watcher
 from sweeps.running.stopping import leave, stoppable
 from sweeps.running.tuning import tune_trials
-from sweeps.search.searcher import Past
+from sweeps.search.past import Past
 from sweeps.spec import SweepSpec
 from sweeps.store import Lab
 from sweeps.store.retrying import LeaseLost, Patience

@@ -12,7 +12,6 @@ from typing import Any
 
 from rnnlab.errors import PlaceError, SpecError
 from rnnlab.spec import TrialSpec
-from rnnlab.training.loop import load_task
 from rnnlab.written import validated
 from sweeps.home import Home
 from sweeps.recording import actor
@@ -23,7 +22,7 @@ from sweeps.running.engine import check_address, ray_cluster, watching
 from sweeps.running.nodes import check_nodes
 from sweeps.running.progress import NoWatcher, Watcher
 from sweeps.running.resources import ResourcesSpec
-from sweeps.search.searcher import JUDGED, Past
+from sweeps.search.past import JUDGED, Past
 from sweeps.spec import CHECKED, SweepSpec
 from sweeps.store import Lab, ReportRecord, TrialRecord
 
@@ -62,14 +61,18 @@ def run_sweep(
         RnnlabError: bad input or an unusable place, before anything is created.
     """
     spec = with_resources(spec, resources)
-    lag = _check_data(spec)
     if address is not None:
         check_address(address)
-    home.make()
-    if not again:
+    if not again and home.exists:
         with Lab.open(home.lab_url) as lab:
             _refuse_name(lab, spec, home)
-    with Lab.open(home.lab_url) as lab, ray_cluster(address, workers, spec.resources) as slots:
+    with contextlib.ExitStack() as stack:
+        slots = stack.enter_context(ray_cluster(address, workers, spec.resources))
+        lag = _check_data(spec)  # torch is loaded here, while Ray's processes start
+        home.make()
+        lab = stack.enter_context(Lab.open(home.lab_url))
+        if not again:
+            _refuse_name(lab, spec, home)
         if address is not None:
             check_nodes(home.path, spec.task)
         plain = spec.model_dump(mode="json", exclude_defaults=True)
@@ -215,6 +218,8 @@ def _check_trials(spec: SweepSpec, trials: Sequence[TrialRecord]) -> None:
 
 def _check_data(spec: SweepSpec) -> int:
     """The task's lag. Loads every task of the space: a missing or spoilt file is told before anything is made."""
+    from rnnlab.training.loop import load_task
+
     points = spec.parsed_space.points(lambda dimension: dimension.corners)
     trials: dict[str, TrialSpec] = {}
     for picks in itertools.islice(points, CHECKED):

@@ -10,7 +10,7 @@ from typing import Any
 
 from sweeps.running.books import Books
 from sweeps.running.nodes import mark_place
-from sweeps.search.searcher import Past
+from sweeps.search.past import Past
 from sweeps.spec import SweepSpec
 
 MOST_PENDING = 1000

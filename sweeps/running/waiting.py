@@ -15,7 +15,11 @@ LOOK_EVERY = 0.25
 
 
 def wait_for(
-    look: Callable[[], RecorderStatus | None], patience: float, seen: Callable[[RecorderStatus, str], None]
+    look: Callable[[], RecorderStatus | None],
+    patience: float,
+    seen: Callable[[RecorderStatus, str], None],
+    *,
+    pictures: bool = True,
 ) -> bool:
     """Wait until the recorder has nothing left; False where patience, or a person's, ended before.
 
@@ -24,6 +28,7 @@ def wait_for(
     Args:
         look: the recorder's status; None where it does not answer, as one that is being started again.
         patience: seconds. seen: is told each status and the notice that belongs to it.
+        pictures: whether those that are not drawn yet are waited for, too.
     """
     enough, lags = threading.Event(), threading.Event()
     last, since = None, time.monotonic()
@@ -37,7 +42,7 @@ def wait_for(
             (lags.set if away else lags.clear)()
             if status is not None:
                 seen(status, _notice(status, patience) if away and not status.settled else "")
-                if status.settled:
+                if not status.waiting and not (pictures and status.pictures):
                     return True
             if enough.is_set() or (away and time.monotonic() - since >= patience):
                 return False

@@ -16,7 +16,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from rnnlab.choices import choose
 from sweeps.search import PRUNERS
-from sweeps.search.searcher import Past
+from sweeps.search.past import Past
 from sweeps.spec import SweepSpec
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import optuna
@@ -12,6 +11,7 @@ from ray.tune.search import Searcher
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
+from sweeps.search.past import Past
 from sweeps.search.recent import MOST, live_trial, recent
 from sweeps.search.samplers import sampler_for
 from sweeps.search.stages import Slot, Stage, Told
@@ -19,9 +19,6 @@ from sweeps.search.tell import tell, value_of
 from sweeps.space.dimensions import Picks
 from sweeps.space.suggest import named_by_key, suggest
 from sweeps.spec import SweepSpec
-
-JUDGED = ("verdict", "decades", "probed", "in_a_row")
-"""What a trial's result says of its probes, as the lab database's reports keep it."""
 
 
 class Ledger(Protocol):
@@ -35,25 +32,6 @@ class Ledger(Protocol):
 
     def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
         """A trial ended; its outcome and score."""
-
-
-@dataclass(frozen=True)
-class Past:
-    """A trial of an earlier driver.
-
-    Args:
-        number: of the trial. picks: its point. reports: (update, score) as told, ascending.
-        outcome: how it ended; None where it did not, or was interrupted: then it goes on.
-        score: its last.
-        judged: what its probes said, by update of the report and name (`JUDGED`).
-    """
-
-    number: int
-    picks: Picks
-    reports: tuple[tuple[int, float], ...] = ()
-    outcome: Outcome | None = None
-    score: float | None = None
-    judged: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class AskTell(Searcher):  # type: ignore[misc]

@@ -2,30 +2,30 @@
 
     python tests/benchmarks/whole_sweep.py --keep
 
-Runs `usual_way.py` and `rnnlab sweep run` in turns, each in a fresh process and folder, and prints wall seconds (medians of
-`--repeats` runs), points in MLflow, and when the first result was on the screen. With `--keep` the table also goes beside this
-file. On a machine that does something else meanwhile the ratio is not to be trusted.
+Runs `usual_way.py` and `rnnlab sweep run` in turns, each in a fresh process and folder, then the recipe `first`, then short
+commands on a home of 10,000 trials. Prints one table; with `--keep` it also goes beside this file. Wall times are those of
+the machine as it is: on one that does something else meanwhile only processor times are to be compared.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import math
 import os
 import platform
-import sqlite3
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
+from on_screen import RNNLAB, Shown, copied, run_on_screen
+from process_tree import Tree
 from usual_way import BATCH, CURVES, HIDDEN, SPACE, STEPS, UPDATES
 
 from rnnlab.written import validated
@@ -50,68 +50,107 @@ def spec() -> SweepSpec:
     return validated(SweepSpec, data)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run: wall seconds from the command to its end, to the first result on the screen (nan: not told), points."""
+TRIALS = 10_000
+"""Trials of the home on which short commands are timed."""
+WANTED = {"--help": 0.5, "sweep list": 1.0, "sweep show": 1.0}
+"""Seconds of a command at most."""
+RATIO, FIRST, BUSY = 0.2, 10.0, 0.9
+"""Time of the usual way at most, seconds to the first result at most, share of the ideal of two workers at least."""
+
+
+class Usual(NamedTuple):
+    """One run of the usual way: its own clock's seconds, metric points in MLflow, its processes."""
 
     seconds: float
-    first: float
     points: int
+    tree: Tree
 
 
-def usual(folder: Path) -> Run:
+def usual(folder: Path) -> Usual:
     """The usual way; its points as it counts them after its clock has stopped."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / "usual_way.py"), str(folder)], capture_output=True, text=True, check=True
-    )
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Run(told["seconds"], float("nan"), told["points"])
-
-
-def ours(folder: Path) -> Run:
-    """`rnnlab sweep run`, findings and report included; the live table shows a result as soon as the lab database has it."""
-    path = folder / "same.yaml"
-    path.write_text(spec().to_yaml())
-    words = [
-        sys.executable,
-        "-m",
-        "services.cli.app",
-        "sweep",
-        "run",
-        str(path),
-        "--home",
-        str(folder),
-        "--workers",
-        "2",
-    ]
-    begun, first = time.perf_counter(), float("nan")
+    words = [sys.executable, str(HERE / "usual_way.py"), str(folder)]
     with (folder / "log").open("w+") as log:
-        running = subprocess.Popen(words, stdout=log, stderr=log)
-        while running.poll() is None:
-            if math.isnan(first) and told(folder / "lab.db"):
-                first = time.perf_counter() - begun
-            time.sleep(0.1)
-        seconds = time.perf_counter() - begun
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
+        with Tree(running.pid) as tree:
+            said, _ = running.communicate()
         if running.returncode:
             log.seek(0)
             raise SystemExit(log.read())
+    told = json.loads(said.splitlines()[-1])
+    return Usual(told["seconds"], told["points"], tree)
+
+
+def ours(folder: Path) -> Shown:
+    """`rnnlab sweep run`, findings, pictures and report included."""
+    path = folder / "same.yaml"
+    path.write_text(spec().to_yaml())
+    return run_on_screen(str(path), folder)
+
+
+def points_of(folder: Path, sweep: str) -> int:
+    """Metric points that MLflow has of a sweep."""
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("same")
+    experiment = client.get_experiment_by_name(sweep)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=100)
-    points = sum(len(client.get_metric_history(run.info.run_id, key)) for run in runs for key in run.data.metrics)
-    return Run(seconds, first, points)
+    return sum(len(client.get_metric_history(run.info.run_id, key)) for run in runs for key in run.data.metrics)
 
 
-def told(lab: Path) -> bool:
-    """Whether a trial has reported to a lab database that may not be there yet."""
-    if not lab.exists():
-        return False
-    with contextlib.closing(sqlite3.connect(f"file:{lab}?mode=ro", uri=True)) as reading:
-        try:
-            return bool(reading.execute("SELECT 1 FROM reports LIMIT 1").fetchall())
-        except sqlite3.OperationalError:  # not made yet, or busy
-            return False
+def command(*words: str) -> tuple[float, float]:
+    """Wall and processor seconds of a command, medians of five."""
+    wall, own = [], []
+    for _ in range(5):
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run([*RNNLAB, *words], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall.append(time.perf_counter() - began)
+        own.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return statistics.median(wall), statistics.median(own)
+
+
+Row = tuple[str, str, str, str]
+"""What was measured, its value, what of it is wanted, and whether that holds."""
+
+
+def row(what: str, value: str, wanted: str = "", kept: bool | None = None) -> Row:
+    return what, value, wanted, "" if kept is None else "yes" if kept else "NO"
+
+
+def against(usuals: Sequence[Usual], sweeps: Sequence[Shown], points: int) -> Iterable[Row]:
+    """The same work both ways."""
+    theirs = statistics.median(one.seconds for one in usuals)
+    mine = statistics.median(one.seconds for one in sweeps)
+    yield row("the usual way, s", f"{theirs:.1f} ({', '.join(f'{one.seconds:.1f}' for one in usuals)})")
+    yield row("rnnlab, s", f"{mine:.1f} ({', '.join(f'{one.seconds:.1f}' for one in sweeps)})")
+    yield row("rnnlab / the usual way", f"{mine / theirs:.2f}", f"at most {RATIO}", mine / theirs <= RATIO)
+    cpu = [statistics.median(sum(one.tree.seconds().values()) for one in of) for of in (usuals, sweeps)]
+    yield row("the same of processor time", f"{cpu[1] / cpu[0]:.2f} ({cpu[1]:.0f} s / {cpu[0]:.0f} s)")
+    yield row("points, the usual way", f"{usuals[0].points:,}")
+    yield row("points, rnnlab", f"{points:,}", "at least as many", points >= usuals[0].points)
+    for name, of in (("the usual way", usuals[-1].tree), ("rnnlab", sweeps[-1].tree)):
+        parts = sorted(of.seconds().items(), key=lambda part: -part[1])
+        yield row(f"processor s, {name}", ", ".join(f"{role} {seconds:.1f}" for role, seconds in parts))
+
+
+def within(first: Shown) -> Iterable[Row]:
+    """The recipe `first`: what is on the screen when, whether both workers are busy, and the most memory."""
+    for name, at in first.moments.items():
+        kept = (f"at most {FIRST:g}", at <= FIRST) if name.startswith("first result") else ("", None)
+        yield row(f"`first`: {name}, s", f"{at:.1f}", *kept)
+    busy = first.trained / (2 * first.span)
+    yield row("`first`: share of the ideal of 2 workers", f"{busy:.2f}", f"at least {BUSY}", busy >= BUSY)
+    yield row("`first`: processors of the busiest trial", f"{first.threads:.2f}", "at most 1.05", first.threads <= 1.05)
+    for role in ("driver", "worker", "recorder"):
+        yield row(f"`first`: peak memory, {role}", f"{first.tree.peak(role) / 1e6:.0f} MB")
+
+
+def commands(home: Path) -> Iterable[Row]:
+    """Short commands, on a home of `TRIALS` trials."""
+    for words in (["--help"], ["sweep", "list"], ["sweep", "show", "same"], ["sweep", "show", "same", "--json"]):
+        wall, own = command(*words, *([] if words == ["--help"] else ["--home", str(home)]))
+        name = " ".join(words)
+        most = next(most for sign, most in WANTED.items() if name.startswith(sign))
+        yield row(f"`rnnlab {name}`, s", f"{wall:.2f} ({own:.2f} of processor)", f"at most {most}", wall <= most)
 
 
 def main() -> None:
@@ -119,26 +158,30 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--keep", action="store_true", help="write the table beside this file")
     asked = parser.parse_args()
-    runs: dict[str, list[Run]] = {"the usual way": [], "rnnlab": []}
-    for _ in range(asked.repeats):
-        for name, run in (("the usual way", usual), ("rnnlab", ours)):
-            with tempfile.TemporaryDirectory() as folder:
-                runs[name].append(run(Path(folder)))
-                print(name, runs[name][-1], flush=True)
-    median = {name: statistics.median(run.seconds for run in of) for name, of in runs.items()}
+    usuals, sweeps = [], []
+    rows: list[Row] = []
+    for number in range(asked.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            usuals.append(usual(Path(folder)))
+        with tempfile.TemporaryDirectory() as folder:
+            sweeps.append(ours(Path(folder)))
+            print(f"{usuals[-1].seconds:.1f} s and {sweeps[-1].seconds:.1f} s", file=sys.stderr)
+            if number == asked.repeats - 1:
+                rows += against(usuals, sweeps, points_of(Path(folder), "same"))
+                copied(Path(folder), TRIALS)
+                rows += commands(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        rows += within(run_on_screen("first", Path(folder)))
     lines = [
-        f"Sixteen trials of {UPDATES} updates, {CURVES} curves of {STEPS} timesteps each; {platform.processor() or platform.machine()},"
-        f" {os.cpu_count()} processors, {asked.repeats} runs each in turns.",
+        f"Sixteen trials of {UPDATES} updates, {CURVES} curves of {STEPS} timesteps each, and the recipe `first`; "
+        f"{platform.node()}, {platform.processor() or platform.machine()}, {os.cpu_count()} processors, "
+        f"load {os.getloadavg()[2]:.1f}; {asked.repeats} runs each way in turns, medians.",
         "",
-        "| | wall s (median) | all | first result s | points in MLflow |",
-        "|---|---|---|---|---|",
+        "| what | value | wanted | kept |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(one)} |" for one in rows),
     ]
-    for name, of in runs.items():
-        each = ", ".join(f"{run.seconds:.1f}" for run in of)
-        first = statistics.median(run.first for run in of)
-        lines.append(f"| {name} | {median[name]:.1f} | {each} | {first:.1f} | {of[0].points:,} |")
-    lines += ["", f"Ratio: {median['rnnlab'] / median['the usual way']:.2f} (wanted: at most .20)."]
-    text = "\n".join(lines).replace("nan", "-")
+    text = "\n".join(lines)
     print(text)
     if asked.keep:
         (HERE / "whole_sweep.md").write_text(text + "\n")

@@ -67,3 +67,20 @@ def test_specs_load_no_engine_and_no_torch(statement: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("sweeps.running.run", ("torch", "ray", "mlflow", "matplotlib", "pandas")),  # the driver, until Ray starts
+        ("sweeps.running.trainable", ("mlflow", "matplotlib", "sqlalchemy", "optuna")),  # a worker
+        ("sweeps.recording.actor", ("torch", "mlflow", "matplotlib", "sqlalchemy")),  # the recorder, until it answers
+    ],
+)
+def test_each_process_of_a_sweep_loads_only_what_it_needs_at_once(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import {module}, sys\nprint([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]", f"{module} loads these when it is imported: each costs its process seconds"

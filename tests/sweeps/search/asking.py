@@ -10,7 +10,8 @@ from ray.tune.search import Searcher
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
-from sweeps.search.searcher import AskTell, Past
+from sweeps.search.past import Past
+from sweeps.search.searcher import AskTell
 from sweeps.space.dimensions import Picks
 from sweeps.spec import SweepSpec
 

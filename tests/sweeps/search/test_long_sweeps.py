@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from rnnlab.training.outcome import Outcome
 from sweeps.search import recent
 from sweeps.search import searcher as searcher_module
-from sweeps.search.searcher import Past
+from sweeps.search.past import Past
 from sweeps.space.dimensions import Picks
 
 

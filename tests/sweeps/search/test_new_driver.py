@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
-from sweeps.search.searcher import Past
+from sweeps.search.past import Past
 from sweeps.space.dimensions import Picks
 
 

@@ -15,8 +15,8 @@ from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.scale import HIGHEST
 from sweeps.search import PRUNERS
+from sweeps.search.past import Past
 from sweeps.search.pruners import Asha, Pruner, scheduler_for
-from sweeps.search.searcher import Past
 from sweeps.spec import SweepSpec
 
 Sweeps = Callable[..., SweepSpec]
