@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-PREFIX = "RNNLAB_"
-"""Of a setting's name in the environment."""
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-class Settings(BaseModel):
-    """What the environment may say.
+class Settings(BaseSettings):
+    """What the environment may say."""
 
-    Not pydantic-settings: it takes as long to import as all the rest of a short command.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    def __init__(self, **given: Any) -> None:
-        said = {name: os.environ.get(PREFIX + name.upper()) for name in type(self).model_fields}
-        super().__init__(**{name: text for name, text in said.items() if text is not None} | given)
+    model_config = SettingsConfigDict(env_prefix="RNNLAB_", extra="ignore")
 
     home: Path = Field(Path("rnnlab-home"), description="where stores, artifacts and files lie")
     lab: str | None = Field(None, description="URL of a lab database elsewhere: postgresql://user@host/name")
@@ -51,10 +41,10 @@ class ServiceSettings(Settings):
     most_trials: int = Field(10_000, ge=1, description="trials of one sweep")
     most_replicates: int = Field(64, ge=1, description="replicates of one trial")
     most_sweeps: int = Field(50, ge=1, description="sweeps that one token may have queued or running")
-    data_folders: list[str] = Field(
+    data_folders: Annotated[list[str], NoDecode] = Field(
         [], description="folders in which a spec's data files may lie, separated by commas; none: no files"
     )
-    plugins: list[str] = Field(
+    plugins: Annotated[list[str], NoDecode] = Field(
         [], description="packages whose cells, inits, clips and tasks a spec may name, separated by commas"
     )
     mlflow_public: str | None = Field(None, description="where browsers find MLflow, if not at /mlflow of the service")
