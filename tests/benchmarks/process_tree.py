@@ -14,6 +14,7 @@ EVERY = 0.25
 ROLES = (
     ("ray::RecorderProcess", "recorder"),
     ("ray::TrialTrainable", "worker"),
+    ("ray::ResourceTrainable", "worker"),
     ("ray::train", "worker"),
     ("ray::ImplicitFunc", "worker"),
     ("sweeps.report.whole", "report"),
