@@ -43,7 +43,7 @@ check: install
 	$(BIN)/mypy
 
 bench: install
-	$(BIN)/python tests/benchmarks/updates.py --keep
+	$(BIN)/python tests/benchmarks/bench.py
 
 format: install
 	$(BIN)/ruff format .

@@ -134,11 +134,11 @@ def test_away_at_the_start_and_hanging_in_the_middle(server: Server, undisturbed
     try:
         reached(server, 1)  # it trains without MLflow
         wait_until(lambda: "recording lags" in log_of(server))
-        assert waiting_in(sweep_folder(server)) > 10
+        assert waiting_in(sweep_folder(server)) > 1  # each holds all of a trial since its last evaluation
         (listed,) = json.loads(asked(server, "list", "--json").out)
         assert listed["status"] == "running"
         assert listed["recording"]["why"] == "Connection refused"
-        assert listed["recording"]["waiting"] > 10
+        assert listed["recording"]["waiting"] > 1
         shown = asked(server, "show", "night", "--json")
         assert json.loads(shown.out)
         assert re.search(r"recording lags since \d\d:\d\d:\d\d: \d+ messages wait \(Connection refused\)", shown.err)
@@ -199,7 +199,7 @@ def test_ctrl_c_ends_the_wait(server: Server) -> None:
             kill(driver)
     with Lab.open(Home(server.home).lab_url) as lab:
         assert lab.sweep("night").status == "finished"
-    assert waiting_in(sweep_folder(server)) > 10
+    assert waiting_in(sweep_folder(server)) > 1  # each holds all of a trial since its last evaluation
     server.start()
     sent = asked(server, "record", "night")
     assert sent.code == 0, sent.err
