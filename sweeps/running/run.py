@@ -61,18 +61,14 @@ def run_sweep(
         RnnlabError: bad input or an unusable place, before anything is created.
     """
     spec = with_resources(spec, resources)
+    lag = _check_data(spec)
     if address is not None:
         check_address(address)
-    if not again and home.exists:
+    home.make()
+    if not again:
         with Lab.open(home.lab_url) as lab:
             _refuse_name(lab, spec, home)
-    with contextlib.ExitStack() as stack:
-        slots = stack.enter_context(ray_cluster(address, workers, spec.resources))
-        lag = _check_data(spec)  # torch is loaded here, while Ray's processes start
-        home.make()
-        lab = stack.enter_context(Lab.open(home.lab_url))
-        if not again:
-            _refuse_name(lab, spec, home)
+    with Lab.open(home.lab_url) as lab, ray_cluster(address, workers, spec.resources) as slots:
         if address is not None:
             check_nodes(home.path, spec.task)
         plain = spec.model_dump(mode="json", exclude_defaults=True)

@@ -205,7 +205,7 @@ LSTM = {"cell": ["rnn", "lstm"]}
         ({"serach": {}}, ["serach: no such key; did you mean 'search'? (keys: name,"]),
         ({"task": {"kind": "adding", "lenght": 20}}, ["task: task 'adding' has no option 'lenght'; did you mean 'length'?"]),
         ({"model": {"hiden": 4}}, ["model.hiden: no such key; did you mean 'hidden'?"]),
-        ({"optim": {"bach": 4}}, ["optim.bach: no such key; did you mean 'batch'? (keys: kind, lr, batch, clip, regulariser, momentum"]),
+        ({"optim": {"bach": 4}}, ["optim.bach: no such key; did you mean 'batch'? (keys: kind, lr, batch, clip, regulariser, gradient_checkpointing, momentum"]),
         ({"optim": {"kind": "sgd", "momentm": 0.9}}, ["optim.momentm: no such key; did you mean 'momentum'?"]),
         ({"space": {"celll": ["rnn"]}}, ["space.celll: no such dimension; did you mean 'cell'?"]),
         ({"space": {"lr": {"low": 0.1, "hihg": 1}}}, ["space.lr: no such key 'hihg'; did you mean 'high'?"]),

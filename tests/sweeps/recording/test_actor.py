@@ -224,7 +224,7 @@ def test_any_process_can_tell_that_recording_lags(store: Any, made_up: Callable[
 DIES = """
 import os, pickle, signal, sys
 from pathlib import Path
-from sweeps.recording import actor
+from sweeps.recording import pictures
 from sweeps.recording.actor import RecorderProcess
 from sweeps.recording.mlflow_writer import MlflowWriter
 from sweeps.recording.spool import Spool
@@ -241,7 +241,7 @@ else:
 folder, point = told
 arguments, messages = pickle.loads((folder / "told").read_bytes())
 where, name, after = {
-    "drawing": (actor, "draw_run", False),
+    "drawing": (pictures, "draw_run", False),
     "drawn": (MlflowWriter, "log_picture", True),
     "closing": (MlflowWriter, "log_table", True),
     "closed": (MlflowWriter, "close", True),
