@@ -89,7 +89,8 @@ def main(folder: Path) -> None:
     from ray.tune.search.optuna import OptunaSearch
 
     uri = f"sqlite:///{folder}/mlflow.db"
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    # a Ray of its own, whatever else was started on this machine
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     points = [dict(zip(SPACE, values, strict=True)) for values in itertools.product(*SPACE.values())]
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
