@@ -96,8 +96,10 @@ async function loss() {
   document.getElementById("anytime").hidden = name !== "anytime_loss";
   if (!seen) return;
   const found = seen.values.flat().filter((value) => value !== null);
-  const decades = found.every((value) => value > 0) && Math.max(...found) > 100 * Math.min(...found);
-  chart("loss", seen, three(seen), `loss${box.dataset.unit ? ` (${box.dataset.unit})` : ""}`, decades ? { type: "log", exponentformat: "power", dtick: 1 } : { rangemode: "tozero" });
+  const span = found.every((value) => value > 0) ? Math.log10(Math.max(...found)) - Math.log10(Math.min(...found)) : 0;
+  // an exploded loss spans hundreds of decades: a tick for each would be a black bar
+  const axis = span > 2 ? { type: "log", exponentformat: "power", dtick: Math.ceil(span / 6) } : { rangemode: "tozero" };
+  chart("loss", seen, three(seen), `loss${box.dataset.unit ? ` (${box.dataset.unit})` : ""}`, axis);
 }
 
 pick.addEventListener("change", () => show(pick.value));

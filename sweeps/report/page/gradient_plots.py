@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -135,7 +136,9 @@ def losses(subject: Subject, curves: Sequence[ArmCurves], objective: str | None)
     for one, loss in known:
         title = f"loss ({unit})" if unit else "loss"
         if logarithmic and ends:
-            frame = {"type": "log", "range": [ends[0] - 0.2, ends[1] + 0.2], "dtick": 1, "exponentformat": "power"}
+            # an exploded loss spans hundreds of decades: a tick for each would be a black bar
+            every = math.ceil((ends[1] - ends[0]) / 6)
+            frame = {"type": "log", "range": [ends[0] - 0.2, ends[1] + 0.2], "dtick": every, "exponentformat": "power"}
         else:
             top = max(np.nanmax(np.where(np.isfinite(_all(other)), _all(other), 0)) for _, other in known)
             frame = {"range": [0, float(f"{top * 1.05:.3g}")]}
