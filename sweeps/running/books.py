@@ -66,6 +66,7 @@ class Books:
         self.patience = PATIENCE
         """Seconds for the recorder to take a message."""
         self._lags: dict[str, int] = {}
+        self._left: dict[int, TrialRecord] = {}
 
     def take_over(self, trials: Sequence[TrialRecord]) -> None:
         """Trials of an earlier driver, as rows of the progress; those that have not ended wait to be begun again."""
@@ -75,6 +76,18 @@ class Books:
                 row.outcome, row.cause, row.worker = OUTCOMES[trial.state], trial.cause, trial.worker or ""
                 row.result = None if trial.score is None else {name: getattr(trial, name) for name in SHOWN}
                 self.progress.end(row)
+            if trial.state == "running":
+                self._left[trial.number] = trial
+
+    def leave(self) -> None:
+        """Interrupt what a driver that died had begun and this one did not come to: nothing dead stays running."""
+        for number, trial in list(self._left.items()):
+            spec = self.spec.trial(number, trial.params)
+            begun = self.begun(self.spec.stages.slot(number), trial.started_at, trial.label, trial.params, spec)
+            tell(self.recorder, begun, self.patience)  # the driver may have died before the recorder had it
+            self.progress.begin(TrialProgress(number, trial.label, spec.budget.updates, trial.updates))
+            self.end(number, None, error=False)
+            del self._left[number]
 
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
         """Trial `number` is about to start."""
@@ -93,6 +106,7 @@ class Books:
             spec=trial.model_dump(mode="json"),
             tune_trial_id=tune_id,
         ).started_at
+        self._left.pop(number, None)
         self.progress.begin(TrialProgress(number, label, trial.budget.updates))
         # on the recorder's disk before the trial starts: a worker's messages may overtake the driver's
         tell(self.recorder, self.begun(slot, started, label, picks, trial), self.patience)

@@ -51,6 +51,7 @@ def close(
     for row in books.progress.trials.values():
         if row.outcome is Outcome.RUNNING:
             books.end(row.number, None, error=False)
+    books.leave()
     # the report needs what is recorded, not the pictures: the recorder draws them beside it
     complete = _recorded(books, patience, "recording what is left", pictures=False)
     books.progress.notice = "analysing"

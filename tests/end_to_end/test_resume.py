@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import Ran, rnnlab
-from night import assert_as_undisturbed, begin, kill, until, workers_of, written
+from night import assert_as_undisturbed, assert_clean, begin, kill, until, workers_of, written
 
 from sweeps.home import Home
 from sweeps.spec import SweepSpec
@@ -62,6 +62,29 @@ def test_one_that_was_made_and_never_begun(tmp_path: Path, undisturbed: Ran) -> 
     with Lab.open(Home(home).lab_url) as lab:
         lab.create_sweep(spec.name, spec.model_dump(mode="json", exclude_defaults=True), spec.content_hash)
     ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home, timeout=900)
+    assert ran.code == 0, ran.err
+    assert_as_undisturbed(home, undisturbed)
+
+
+@pytest.mark.slow
+def test_stopped_before_what_a_dead_driver_left_goes_on(tmp_path: Path, undisturbed: Ran) -> None:
+    """The second driver is asked to stop before it begins a trial: those of the first one do not stay running."""
+    home = tmp_path / "home"
+    driver = begin(home, "run", written(tmp_path))
+    until(home, lambda lab: any(report.update >= 20 for report in lab.reports("night")))
+    kill(driver)
+    driver = begin(home, "resume", "night")
+    try:
+        until(home, lambda lab: any(event.kind == "resumed" for event in lab.events("night")))
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=300) == 130
+    finally:
+        if driver.poll() is None:
+            kill(driver)
+    with Lab.open(Home(home).lab_url) as lab:
+        assert "running" not in {trial.state for trial in lab.trials("night")}
+    assert_clean(home)
+    ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home)
     assert ran.code == 0, ran.err
     assert_as_undisturbed(home, undisturbed)
 
