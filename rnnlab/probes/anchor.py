@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rnnlab.curve import Curve, rms_norm
 from rnnlab.errors import SpecError
 from rnnlab.model import Network, from_torch
-from rnnlab.probes.context import ProbeContext, zero_probes
+from rnnlab.probes.context import Passed, ProbeContext, passed
 from rnnlab.probes.renormalised import anchor_log10_norms
 from rnnlab.training.seeding import generator_for
 
@@ -26,13 +26,13 @@ def anchor_curves(context: ProbeContext) -> list[Curve]:
 
     s is the top layer's h, for an LSTM its c; v is one random unit vector a sequence from a fixed stream, so
     that the curve does not depend on where losses sit or how large they are. Where norms fall below float64's
-    range the curve is still right in `log10_SK`. Sources: Hochreiter 1991, Pascanu 2013. Cost: cheap, one forward
-    and backward pass of the probe batch; full where norms fall below `SMALL` (see `renormalised`).
+    range the curve is still right in `log10_SK`. Sources: Hochreiter 1991, Pascanu 2013. Cost: cheap, one backward
+    pass of the probe batch; full where norms fall below `SMALL` (see `renormalised`).
     """
     network = context.network
     state = network.cell.anchor_state
     last_B = _last_of(context.x_TSBI, None)
-    return _curves(network, context.x_TSBI, context.theta_SP, last_B, state, 0, context.update)
+    return _curves(network, context.x_TSBI, context.theta_SP, last_B, state, 0, context.update, context.passed)
 
 
 def anchor_gradients(
@@ -44,22 +44,23 @@ def anchor_gradients(
     seed: int = 0,
     last_B: Tensor | None = None,
     v_BH: Tensor | None = None,
+    run: Passed | None = None,
 ) -> list[dict[str, Tensor]]:
     """d<v_b, s_T>/ds_t for every layer and state, each (T, S, B, H); s_T is the top layer's last `state`.
 
     Args:
         last_B: timestep of each sequence's anchor; None: the last one.
         v_BH: the directions v; None: `directions` of the seed.
+        run: a forward pass of x with these parameters, which is kept; None: one is made.
     """
-    probes = zero_probes(network, x_TSBI)
-    seen = network.states(x_TSBI, theta_SP, probes)
+    again, run = run is not None, run or passed(network, x_TSBI, theta_SP)
     last_B = _last_of(x_TSBI, None) if last_B is None else last_B
-    last_SBH = seen[-1][state][last_B, :, torch.arange(len(last_B))].transpose(0, 1)
+    last_SBH = run.states[-1][state][last_B, :, torch.arange(len(last_B))].transpose(0, 1)
     v_BH = (directions(len(last_B), network.hidden, seed) if v_BH is None else v_BH).to(last_SBH)
-    flat = [probe for layer in probes for probe in layer.values()]
     # a state that nothing reads (the last c of a lower layer, h of an LRU) has a gradient of 0
-    found = iter(torch.autograd.grad((last_SBH * v_BH).sum(), flat, materialize_grads=True))
-    return [{name: next(found) for name in layer} for layer in probes]
+    summed = (last_SBH * v_BH).sum()
+    found = torch.autograd.grad(summed, run.flat, retain_graph=again, materialize_grads=True)
+    return run.by_state(iter(found))
 
 
 def directions(batch: int, size: int, seed: int) -> Tensor:
@@ -140,10 +141,17 @@ def _last_of(x_TSBI: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
 
 
 def _curves(
-    network: Network, x_TSBI: Tensor, theta_SP: Tensor, last_B: Tensor, state: str, seed: int, update: int = 0
+    network: Network,
+    x_TSBI: Tensor,
+    theta_SP: Tensor,
+    last_B: Tensor,
+    state: str,
+    seed: int,
+    update: int = 0,
+    run: Passed | None = None,
 ) -> list[Curve]:
     """The curve of every layer and state, in the log domain where float64's range does not hold them."""
-    gradients = anchor_gradients(network, x_TSBI, theta_SP, state=state, seed=seed, last_B=last_B)
+    gradients = anchor_gradients(network, x_TSBI, theta_SP, state=state, seed=seed, last_B=last_B, run=run)
     # lag k of sequence b is its timestep last - k; those that are shorter have none and count 0 of K
     times_KB = last_B - torch.arange(int(last_B.max()) + 1)[:, None]
     here_KB = times_KB >= 0

@@ -1,8 +1,8 @@
-"""What every probe of one update may read: the network's weights in float64, a fixed batch, one backward."""
+"""What every probe of one update may read: the network's weights in float64, a fixed batch, one forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,8 +35,37 @@ def zero_probes(network: Network, x_TSBI: Tensor) -> list[dict[str, Tensor]]:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """A forward pass from which gradients are taken, as often as wanted.
+
+    Args:
+        inputs_TSBI: x, whose gradient is wanted. probes: zeros by layer and state. states: all states by layer.
+    """
+
+    inputs_TSBI: Tensor
+    probes: list[dict[str, Tensor]]
+    states: list[States]
+
+    @property
+    def flat(self) -> list[Tensor]:
+        """All probes, bottom layer first."""
+        return [probe for layer in self.probes for probe in layer.values()]
+
+    def by_state(self, found: Iterator[Tensor]) -> list[dict[str, Tensor]]:
+        """Gradients in the order of `flat`, by layer and state."""
+        return [{state: next(found) for state in layer} for layer in self.probes]
+
+
+def passed(network: Network, x_TSBI: Tensor, theta_SP: Tensor) -> Passed:
+    """Run a network with a probe at every state and the inputs' gradient wanted."""
+    x = x_TSBI.detach().clone().requires_grad_()
+    probes = zero_probes(network, x)
+    return Passed(x, probes, network.states(x, theta_SP, probes))
+
+
+@dataclass(frozen=True)
 class ProbeContext:
-    """One update's probes share this, and with it one forward and backward pass.
+    """One update's probes share this, and with it one forward pass.
 
     Args:
         network: whose parameters are measured, in evaluation mode.
@@ -69,19 +98,24 @@ class ProbeContext:
         return self.gradients_of(self.task.positions)
 
     def gradients_of(self, positions: Sequence[int]) -> Gradients:
-        """The same of the losses at these timesteps alone: one forward and one backward pass."""
-        x = self.x_TSBI.clone().requires_grad_()
-        probes = zero_probes(self.network, x)
-        seen: list[States] = self.network.states(x, self.theta_SP, probes)
-        out = self.network.read(self.network.reads(x, seen, self.theta_SP)[-1], self.theta_SP)
-        y = self.batch.y_TN[:, None]
-        y = y.double() if y.is_floating_point() else y
-        loss_TSB = loss_by_timestep(self.task.objective, out, y)
-        flat = [probe for layer in probes for probe in layer.values()]
-        found = iter(torch.autograd.grad(loss_TSB[list(positions)].sum(), [x, *flat], materialize_grads=True))
+        """The same of the losses at these timesteps alone: one backward pass."""
+        wanted = [self.passed.inputs_TSBI, *self.passed.flat]
+        summed = self._loss_TSB[list(positions)].sum()
+        found = iter(torch.autograd.grad(summed, wanted, retain_graph=True, materialize_grads=True))
         dx = next(found)
-        states = [{state: next(found) for state in layer} for layer in probes]
-        return Gradients(states, dx, loss_TSB.detach())
+        return Gradients(self.passed.by_state(found), dx, self._loss_TSB.detach())
+
+    @cached_property
+    def passed(self) -> Passed:
+        """The forward pass of the batch that all gradients are taken from."""
+        return passed(self.network, self.x_TSBI, self.theta_SP)
+
+    @cached_property
+    def _loss_TSB(self) -> Tensor:
+        network, theta = self.network, self.theta_SP
+        out = network.read(network.reads(self.passed.inputs_TSBI, self.passed.states, theta)[-1], theta)
+        y = self.batch.y_TN[:, None]
+        return loss_by_timestep(self.task.objective, out, y.double() if y.is_floating_point() else y)
 
     @cached_property
     def states(self) -> list[States]:

@@ -14,7 +14,7 @@ def reach_curves(context: ProbeContext) -> list[Curve]:
 
     `reach_t19_h_l0` is how the loss at timestep 19 alone feels h_t of layer 0, exactly 0 for t > 19;
     `reach_t19_inputs` how it feels what was read at t. Over all tau of the loss the gradients (not their norms)
-    add up to G1. Sources: Pascanu 2013 (dE_t/dx_k), Hochreiter 1991. Cost: full, a forward and backward pass for
+    add up to G1. Sources: Pascanu 2013 (dE_t/dx_k), Hochreiter 1991. Cost: full, a backward pass for
     each of at most 8 tau.
     """
     curves = []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnlab.spec import LossSpec, TaskSpec
@@ -39,9 +42,7 @@ class Digits(StoredTask):
 
     @cached_property
     def _shuffled(self) -> Batch:
-        from sklearn.datasets import load_digits
-
-        images, classes = load_digits(return_X_y=True)
+        images, classes = digits()
         order = torch.randperm(len(classes), generator=generator_for("digits", "order"))
         pixels_NP = torch.from_numpy(images.astype(np.float32) / 16)[order]
         if self.spec.options["read"] == "permuted":
@@ -61,3 +62,15 @@ class Digits(StoredTask):
 
     def baseline_by_timestep(self, split: Split) -> Tensor:
         return torch.full((self.length,), math.log(10), dtype=torch.float64)
+
+
+def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Grey values (1797, 64) of 0 to 16 and classes (1797,): what `sklearn.datasets.load_digits` returns.
+
+    Its file is read here: to import scikit-learn takes a second, in the driver and in every worker.
+    """
+    found = find_spec("sklearn")
+    assert found is not None
+    assert found.origin is not None
+    rows_NC = np.loadtxt(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    return rows_NC[:, :-1], rows_NC[:, -1].astype(np.int64)
