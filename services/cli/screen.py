@@ -21,6 +21,8 @@ WIDE = 160
 """Columns where the output is not a terminal."""
 SHOWN = 16
 """Trials in the live table."""
+DRAW_EVERY = 0.5
+"""Seconds between two looks whether the live table has changed: to draw it costs as much as many updates."""
 COLOURS = {
     "healthy": "green",
     "vanishing": "blue",
@@ -64,40 +66,47 @@ def _verdicts(first: str, last: str) -> Text:
 class LiveWatcher:
     """Shows a sweep's progress as a live table on a terminal, else as a line for each trial that ends.
 
-    Use as a context manager; `changed` may be called from any thread.
+    Use as a context manager; `changed` may be called from any thread. The table is drawn by a thread of its own, and
+    only where something has changed.
     """
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
         self._live = (
-            Live(console=self.console, refresh_per_second=4, transient=True) if self.console.is_terminal else None
+            Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
         )
+        self._drawing = threading.Thread(target=self._draw, name="live table", daemon=True)
+        self._progress: SweepProgress | None = None
+        self._over = threading.Event()
         self._said: set[int] = set()
         self._notice = ""
         self._lags = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may find its thread in `changed`
 
     def __enter__(self) -> LiveWatcher:
         if self._live is not None:
             self._live.start()
+            self._drawing.start()
         self.say("starting Ray and the recorder ...")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
+            self._over.set()
+            self._drawing.join()
             self._live.stop()
 
     def say(self, text: str) -> None:
         """One line, until the next change."""
         if self._live is not None:
-            self._live.update(Text(text, style="dim"))
+            self._live.update(Text(text, style="dim"), refresh=True)
         else:
             self.console.print(text)
 
     def changed(self, progress: SweepProgress) -> None:
         with self._lock:
             if self._live is not None:
-                self._live.update(_live_view(progress))
+                self._progress = progress
                 return
             for trial in sorted(progress.recent, key=lambda trial: trial.number):
                 if trial.number not in self._said:
@@ -107,6 +116,14 @@ class LiveWatcher:
             if progress.notice and progress.notice != self._notice:
                 self._notice = progress.notice
                 self.console.print(progress.notice, markup=False)
+
+    def _draw(self) -> None:
+        assert self._live is not None
+        while not self._over.wait(DRAW_EVERY):
+            with self._lock:
+                progress, self._progress = self._progress, None
+            if progress is not None:
+                self._live.update(_live_view(progress), refresh=True)
 
     def _say_lag(self, progress: SweepProgress) -> None:
         """A line where recording begins to lag, and one where it has caught up."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("rnnlab", "torch", "ray", "optuna", "mlflow", "numpy", "scipy", "statsmodels", "scikit-learn")
 """Whose versions a report states."""
-EVERY = 60.0
+EVERY = 120.0
 """Seconds between two refreshes at least."""
 SHARE = 0.05
 """Of the time, that refreshing may take."""

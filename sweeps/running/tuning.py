@@ -51,6 +51,7 @@ def tune_trials(
     # with a searcher it would be 1; how many there are is the limiter's matter, whose limit may grow
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(slots, MOST_PENDING))
     outlive_deaths()
+    _count_no_callbacks()
     limiter = ConcurrencyLimiter(searcher, max_concurrent=slots)
     deaths = Deaths()
     books.how_died = deaths.of
@@ -83,3 +84,11 @@ def tune_trials(
     )
     for number in searcher.unfinished:
         books.end(number, None, error=False)
+
+
+def _count_no_callbacks() -> None:
+    """Spare the driver MLflow, which takes seconds to load: Tune does only to count callbacks for Ray's statistics of
+    use, which are off."""
+    from ray.air._internal import usage
+
+    usage.tag_callbacks = lambda _: False
