@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +78,7 @@ def show_arms(folder: Path) -> bool:
     table = Table(*heads, "ms an update", "evidence", box=None, header_style="bold", pad_edge=False)
     for column in table.columns[1:-1]:
         column.justify = "right"
-    order = sorted(analysis["arms"], key=lambda arm: -_value(arm["shares"], "healthy"))
+    order = sorted(analysis["arms"], key=lambda arm: -arm["shares"].get("healthy", {"value": -1.0})["value"])
     for arm in order:
         shares, means, counts = arm["shares"], arm["means"], arm["counts"]
         exploded = counts.get("exploded", 0)
@@ -87,16 +86,17 @@ def show_arms(folder: Path) -> bool:
         table.add_row(
             arm["label"], str(arm["units"]), _share(shares, "healthy"), _share(shares, "solved"),
             f"{exploded}/{arm['replicates']}" if exploded else "no",
-            f"{_value(means, 'decades_init'):+.1f} → {_value(means, 'decades'):+.1f}",
-            "-" if solve is None else f"{solve:.0f}", f"{_value(means, 'test_score'):+.2f}",
-            f"{1000 * _value(means, 'cpu_per_update'):.1f}", arm["evidence"],
+            f"{_mean(means, 'decades_init', '+.1f')} → {_mean(means, 'decades', '+.1f')}",
+            "-" if solve is None else f"{solve:.0f}", _mean(means, "test_score", "+.2f"),
+            _mean(means, "cpu_per_update", ".1f", 1000), arm["evidence"],
         )  # fmt: skip
     console().print(table)
     return True
 
 
-def _value(numbers: dict[str, Any], name: str) -> float:
-    return float(numbers[name]["value"]) if name in numbers else math.nan
+def _mean(means: dict[str, Any], name: str, form: str, unit: float = 1.0) -> str:
+    """A mean in a table; `-` of an arm that has none, as an update's time where every replicate diverged."""
+    return format(unit * means[name]["value"], form) if name in means else "-"
 
 
 def _share(shares: dict[str, Any], name: str) -> str:
