@@ -99,7 +99,9 @@ def assert_recorded(home: Path, all_of_it: bool) -> None:
         assert {trial.state for trial in trials} == {"complete"}
         lost = [one for one in replicates if one.outcome == "diverged"]
         assert (len(lost) == len(replicates)) == all_of_it
-        assert {(one.cause, one.score, one.test_score, one.exploded) for one in lost} == {("state", 2.0, 2.0, True)}
+        # a state that float32 just holds has a loss that it does not
+        assert {one.cause for one in lost} <= {"state", "loss"}
+        assert {(one.score, one.test_score, one.exploded) for one in lost} == {(2.0, 2.0, True)}
         assert len(trials) * 2 == len(replicates)
         events = [event.kind for event in lab.events("night")]
     assert "report_failed" not in events
