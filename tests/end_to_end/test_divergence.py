@@ -50,10 +50,9 @@ def is_quiet(ran: Ran) -> None:
     assert not re.search(r"\b(nan|inf)\b", ran.out, re.IGNORECASE), ran.out
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "kind", [kind if kind == "screen" else pytest.param(kind, marks=pytest.mark.slow) for kind in SWEEPS]
-)
+@pytest.mark.parametrize("kind", SWEEPS)
 def test_it_finishes_and_every_command_has_something_to_say(tmp_path: Path, kind: str) -> None:
     home, spec = tmp_path / "home", written(tmp_path, kind)
     plan = rnnlab("sweep", "plan", spec, home=home, timeout=900)

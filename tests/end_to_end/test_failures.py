@@ -68,6 +68,7 @@ def test_a_worker_that_is_killed_too_often_fails_its_trial_alone(tmp_path: Path,
     assert_clean(home)
 
 
+@pytest.mark.slow
 def test_a_trial_that_asks_for_too_much_memory_fails_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (tmp_path / "greedy.yaml").write_text(GREEDY)

@@ -115,6 +115,7 @@ def resumed(home: Path) -> Ran:
     return ran
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_worker_is_killed_a_person_stops_it_and_the_driver_is_killed(tmp_path: Path, undisturbed: Ran) -> None:
     """All in one night: each start of a driver costs more than its six trials."""

@@ -24,16 +24,12 @@ budget: {updates: 160, evaluations: 8}
 """
 
 
+@pytest.mark.slow  # rules and words in seconds: tests/sweeps/search/test_pruners.py
 @pytest.mark.parametrize(
     ("pruner", "cause"),
     [
         ("{asha: {reduction: 2, grace: 20}}", r"asha: score [+-]\d\.\d\d at update \d+ is not in the best 1/2 of .*"),
-        # its rule and its words in seconds: tests/sweeps/search/test_pruners.py
-        pytest.param(
-            "{median: {grace: 20}}",
-            r"median: best score [+-]\d\.\d\d by update \d+, median of \d others [+-]\d\.\d\d",
-            marks=pytest.mark.slow,
-        ),
+        ("{median: {grace: 20}}", r"median: best score [+-]\d\.\d\d by update \d+, median of \d others [+-]\d\.\d\d"),
     ],
     ids=["asha", "median"],
 )

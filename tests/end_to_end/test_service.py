@@ -101,6 +101,7 @@ def assert_clean(home: Path, id: str) -> None:
     assert checked.code == 0, checked.out + checked.err
 
 
+@pytest.mark.slow
 def test_a_sweep_is_launched_watched_and_seen(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     server = f"http://127.0.0.1:{port}"

@@ -438,6 +438,13 @@ def test_under_autocast_the_gradient_is_that_of_float64_to_bfloat16s_rounding(ki
     """bfloat16 has 8 bits: the loss gradient that arrives is 2^-8 off, and grows over 7 steps and 2 layers to 3%."""
     m = made(kind, 2, torch.float32, bidirectional=True, dropout=p)
     x_TBI = weighing(torch.empty(T, B, IN), 3)
+    try:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            m(x_TBI)
+    except RuntimeError as error:
+        if "could not create a primitive" not in str(error):
+            raise
+        pytest.skip(f"torch's own {kind} has no bfloat16 on this processor: {error}")
     with rnnlab.watch(m) as seen, torch.autocast("cpu", dtype=torch.bfloat16):
         output, _ = m(x_TBI)
         output.float().square().sum().backward()
