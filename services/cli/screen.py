@@ -93,8 +93,10 @@ class LiveWatcher:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._over.set()
-            self._drawing.join()
-            self._live.stop()
+            try:
+                self._drawing.join()
+            finally:  # also where a person is impatient: it gives the cursor back
+                self._live.stop()
 
     def say(self, text: str) -> None:
         """One line, until the next change."""
