@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from rnnlab.choices import choose
 from sweeps.search import PRUNERS
 from sweeps.search.past import Past
 from sweeps.spec import SweepSpec
+
+WAITING = (Trial.PENDING, Trial.PAUSED)
+"""Tune's states of a trial that may be run, the first of them first."""
 
 
 class Rule(Protocol):
@@ -33,6 +37,11 @@ class Pruner(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, rule: Rule, causes: dict[int, str]) -> None:
         super().__init__()
         self.rule, self.causes = rule, causes
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The first that waits. Ray's own goes through all trials that ever were, ended ones too, at every step."""
+        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status in WAITING]
+        return min(waiting, key=lambda trial: (WAITING.index(trial.status), trial.config["number"]), default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         number = trial.config["number"]

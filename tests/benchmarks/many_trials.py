@@ -66,7 +66,7 @@ of `sweep list` and `sweep show`."""
 class NothingRecorded:
     """A recorder that forgets: what is left is the driver's own cost."""
 
-    def put(self, message: Any) -> None:
+    def put(self, *messages: Any) -> None:
         pass
 
     def status(self) -> actor.RecorderStatus:

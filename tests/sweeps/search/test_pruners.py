@@ -14,6 +14,7 @@ from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
 
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.scale import HIGHEST
+from sweeps.running.light import lighten
 from sweeps.search import PRUNERS
 from sweeps.search.past import Past
 from sweeps.search.pruners import Asha, Pruner, scheduler_for
@@ -127,6 +128,29 @@ def test_median_decides_as_ray_does(sweep_of: Sweeps) -> None:
         if said == {STOP} or told[number] == 90:
             del live[number]
     assert 5 < len(ended) < 35
+
+
+class Trials:
+    """What Tune's controller tells a scheduler of its trials; all that ever were, it must not ask for."""
+
+    def __init__(self, *trials: Trial) -> None:
+        self.trials = trials
+
+    def get_live_trials(self) -> set[Trial]:
+        return {trial for trial in self.trials if trial.status not in (Trial.TERMINATED, Trial.ERROR)}
+
+
+def test_the_first_trial_that_waits_is_run_next(sweep_of: Sweeps) -> None:
+    scheduler = pruner_of(sweep_of, "none")
+    trials = [tune_trial(number) for number in range(6)]
+    for trial, status in zip(trials, ["TERMINATED", "RUNNING", "PAUSED", "PENDING", "ERROR", "PENDING"], strict=True):
+        trial.set_status(status)
+    lighten(trials[0])  # has no config any more
+    chosen = []
+    while (trial := scheduler.choose_trial_to_run(Trials(*trials))) is not None:
+        chosen.append(trial.config["number"])
+        trial.set_status("RUNNING")
+    assert chosen == [3, 5, 2]
 
 
 def test_median_waits_for_its_grace_and_its_samples(sweep_of: Sweeps) -> None:
