@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from rnnlab.errors import PlaceError
 from sweeps.recording.grouping import WINDOW, due
 from sweeps.recording.lag import Lag, keep
-from sweeps.recording.messages import Message, SweepOver, TrialBegun, TrialOver
+from sweeps.recording.messages import Message, SweepOver, TrainingOver, TrialBegun, TrialMessage, TrialOver
 from sweeps.recording.open_trials import Undrawn
 from sweeps.recording.spool import Spool, Waiting
 from sweeps.recording.weights import best_of, files_in, forget_all_but_best, load_weights
@@ -41,6 +41,9 @@ RETRY_AFTER = 1.0
 """Seconds before a store that refused is tried again."""
 TRIES = 10
 """How often a message, or a part of the sweep's end, is tried on a store that answers and will not have it."""
+LOADS_WITHIN = 5.0
+"""Seconds after which a recorder loads MLflow; before that it does once a worker has told something. On a machine that
+has as many workers as processors their own loading goes first, and with it the first result."""
 THREADS = 3
 """Trials that are written to a server at a time; a SQLite file takes one after another."""
 SWITCH = 0.0005
@@ -113,7 +116,7 @@ class RecorderProcess:
         self.writer: MlflowWriter | None = None
         self._weights = files_in(self.folder)
         self._arguments = writer
-        self._stopping = threading.Event()
+        self._wanted, self._stopping = threading.Event(), threading.Event()
         self._error: str | None = None
         self._since: str | None = None
         self._away = False
@@ -134,6 +137,8 @@ class RecorderProcess:
     def put(self, *messages: Message) -> None:
         """Take messages of one trial, or one of the sweep; they are on disk when this returns."""
         self.spool.put(*messages)
+        if not all(isinstance(message, TrialBegun) for message in messages):
+            self._wanted.set()
 
     def status(self) -> RecorderStatus:
         """How far recording is."""
@@ -154,6 +159,7 @@ class RecorderProcess:
     def finish(self) -> RecorderStatus:
         """Write what waits, draw what is left, and take no more; the last status. Waits for a store that is away."""
         self._stopping.set()
+        self._wanted.set()
         self._thread.join()
         return self.status()
 
@@ -175,6 +181,8 @@ class RecorderProcess:
 
     def _background(self) -> None:
         os.nice(5)
+        if not len(self.spool):  # of an earlier process
+            self._wanted.wait(LOADS_WITHIN)
         self._work()
 
     def _work(self) -> None:
@@ -275,12 +283,15 @@ class RecorderProcess:
         first, trial = messages[0], group[0].trial
         if isinstance(first, SweepOver):
             self._end(writer, first)
+        elif isinstance(first, TrainingOver):
+            with contextlib.suppress(Exception):  # the sweep's end tries again, and says what is missing
+                self._log_best(writer)
         elif trial in self._not_begun and not isinstance(first, TrialBegun):
             for one in group:
                 self.spool.refuse(one)
             return
         else:
-            writer.write(*(message for message in messages if not isinstance(message, SweepOver)))
+            writer.write(*(message for message in messages if isinstance(message, TrialMessage)))
             self._not_begun.discard(first.trial)
             for message in messages:
                 if isinstance(message, TrialOver):

@@ -1,4 +1,5 @@
-"""What the recorder is told, in order: a trial begins, scalars and curves of updates, a trial ends; the sweep ends."""
+"""What the recorder is told, in order: a trial begins, scalars and curves of updates, a trial ends; training and the
+sweep end."""
 
 from __future__ import annotations
 
@@ -73,6 +74,11 @@ class TrialOver:
 
 
 @dataclass(frozen=True)
+class TrainingOver:
+    """All trials have ended: the best network may be logged, while the driver analyses."""
+
+
+@dataclass(frozen=True)
 class SweepOver:
     """All trials have ended; the parent run gets what the sweep has as a whole, and an end state.
 
@@ -89,4 +95,4 @@ class SweepOver:
 
 
 TrialMessage = TrialBegun | UpdateScalars | UpdateCurves | TrialOver
-Message = TrialMessage | SweepOver
+Message = TrialMessage | TrainingOver | SweepOver

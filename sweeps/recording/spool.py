@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from sweeps.recording.messages import Message, SweepOver
+from sweeps.recording.messages import Message, SweepOver, TrainingOver
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Waiting:
     def trial(self) -> int | None:
         """Whose it is; None: the sweep's."""
         first = self.messages[0]
-        return None if isinstance(first, SweepOver) else first.trial
+        return None if isinstance(first, (SweepOver, TrainingOver)) else first.trial
 
 
 class Spool:

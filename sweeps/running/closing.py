@@ -11,7 +11,7 @@ from rnnlab.training.outcome import Outcome
 from sweeps.home import MLFLOW_PATIENCE, STOP_FILE
 from sweeps.recording.actor import RecorderStatus
 from sweeps.recording.lag import waiting_in
-from sweeps.recording.messages import SweepOver
+from sweeps.recording.messages import SweepOver, TrainingOver
 from sweeps.running.beating import store_runs
 from sweeps.running.books import Books
 from sweeps.running.waiting import wait_for
@@ -52,8 +52,10 @@ def close(
         if row.outcome is Outcome.RUNNING:
             books.end(row.number, None, error=False)
     books.leave()
-    # the report needs what is recorded, not the pictures: the recorder draws them beside it
+    # the report needs what is recorded, not the pictures nor the model: the recorder makes them beside it
     complete = _recorded(books, patience, "recording what is left", pictures=False)
+    if complete:
+        books.recorder.put.remote(TrainingOver())
     books.progress.notice = "analysing"
     books.watcher.changed(books.progress)
     files, description, tables, lost = reported(books.lab, books.sweep_id, folder, lag)

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 STEPS, BATCH, HIDDEN, UPDATES, CURVES = 100, 32, 64, 300, 10
+HELD_OUT = 1000
+"""Sequences of an evaluation, as many as a task of rnnlab has."""
 SPACE: dict[str, list[Any]] = {"cell": ["rnn", "lstm"], "depth": [1, 2], "lr": [1e-3, 3e-3], "clip": [0.0, 1.0]}
 """Sixteen configurations; a clip of 0 is none."""
 
@@ -58,7 +60,7 @@ def train(config: dict[str, Any]) -> None:
             seen.append(below)
         return readout(seen[-1])[:, 0], seen
 
-    validation = draw(256)
+    validation = draw(HELD_OUT)
     for update in range(1, UPDATES + 1):
         wanted = update % (UPDATES // CURVES) == 0
         x, y = draw(BATCH)

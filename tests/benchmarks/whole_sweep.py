@@ -36,7 +36,10 @@ HERE = Path(__file__).parent
 
 
 def spec() -> SweepSpec:
-    """The sweep of `usual_way.py` as a spec: the same table, one seed, a probe where it takes a curve."""
+    """The sweep of `usual_way.py` as a spec: the same table, one seed, a probe where it takes a curve.
+
+    Of curves dL/dh_t, which that one has, and the anchored gradient, which a verdict needs; `first` has the usual ones.
+    """
     data: dict[str, Any] = {
         "name": "same",
         "task": {"kind": "adding", "length": STEPS},
@@ -46,7 +49,10 @@ def spec() -> SweepSpec:
         "search": {"sampler": "grid"},
         "replicates": 1,
         "budget": {"updates": UPDATES, "evaluations": CURVES},
-        "probe": {"schedule": [UPDATES // CURVES * n for n in range(1, CURVES + 1)]},
+        "probe": {
+            "schedule": [UPDATES // CURVES * n for n in range(1, CURVES + 1)],
+            "measure": ["anchor", "total"],
+        },
     }
     return validated(SweepSpec, data)
 
