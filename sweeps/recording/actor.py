@@ -27,6 +27,7 @@ from sweeps.recording.grouping import WINDOW, due
 from sweeps.recording.lag import Lag, keep
 from sweeps.recording.messages import Message, SweepOver, TrainingOver, TrialBegun, TrialMessage, TrialOver
 from sweeps.recording.open_trials import Undrawn
+from sweeps.recording.refusals import LONGEST_CAUSE, cause_of, is_refusal
 from sweeps.recording.spool import Spool, Waiting
 from sweeps.recording.weights import best_of, files_in, forget_all_but_best, load_weights
 
@@ -48,8 +49,6 @@ THREADS = 3
 """Trials that are written to a server at a time; a SQLite file takes one after another."""
 SWITCH = 0.0005
 """Seconds after which threads of the recorder take turns (Python's own: 0.005): a worker waits for `put`."""
-LONGEST_CAUSE = 500
-"""Characters of an error that the parent's page shows."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # a server that hangs is noticed after this; MLflow's own would be 120 s, seven times, with breaks that double
@@ -59,8 +58,6 @@ ENVIRONMENT = {
 """What MLflow's client is told, where a person has not. Trying again is the recorder's, which looks before it does."""
 RECORDING_LOCK = "recording.lock"
 """In a sweep's folder: held by whoever records a sweep that has ended."""
-REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
-"""MLflow's errors that will not pass by waiting."""
 
 
 @dataclass(frozen=True)
@@ -348,31 +345,6 @@ class RecorderProcess:
                 time.sleep(RETRY_AFTER)
         lost.append(cause[:LONGEST_CAUSE])
         return None
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether waiting will not help: MLflow would not have it, or this code cannot. A disk or a network may mend."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    if isinstance(error, MlflowException):
-        return error.error_code in REFUSALS
-    return not isinstance(error, (OSError, MemoryError, SQLAlchemyError))
-
-
-def cause_of(error: BaseException) -> str:
-    """An error in short: what the system said where it is at the bottom of it, as in `Connection refused`."""
-    from mlflow.exceptions import MlflowException
-
-    below: BaseException | None = error
-    system, seen = None, set[int]()
-    while below is not None and id(below) not in seen:
-        seen.add(id(below))
-        system = below if isinstance(below, OSError) else system
-        below = below.__cause__ or below.__context__
-    if isinstance(error, MlflowException) and system is not None:
-        return f"{system.strerror or system}"[:LONGEST_CAUSE]
-    return f"{type(error).__name__}: {error}"[:LONGEST_CAUSE]
 
 
 def actor_name(sweep_id: str) -> str:

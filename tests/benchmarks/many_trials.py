@@ -58,9 +58,9 @@ SPEC: dict[str, Any] = {
 }
 MB = 1e6
 WORKERS = 2
-MOST_MB, MOST_GROWTH, MOST_SECONDS = 60.0, 1.2, 1.0
-"""What is promised: MB of the driver for each 1,000 trials, time a trial at the end over that at the start, and seconds
-of `sweep list` and `sweep show`."""
+MOST_MB, MOST_GROWTH, MOST_SECONDS, MOST_BESIDE = 60.0, 1.2, 1.0, 200.0
+"""What is promised: MB of the driver for each 1,000 trials, time a trial at the end over that at the start, seconds of
+`sweep list` and `sweep show`, and milliseconds of a trial beside its training, with MLflow."""
 
 
 class NothingRecorded:
@@ -97,11 +97,17 @@ class Marks:
     """A watcher that looks at the driver at every 100th trial, and at the disk after the last."""
 
     marks: list[Mark] = field(default_factory=list)
+    recorded: float = 0.0
+    """When MLflow had all but the pictures, and the driver began its report."""
+    points: int = 0
+    """Metric points that were recorded by then."""
     left: Counter[str] = field(default_factory=Counter)
 
     def changed(self, progress: SweepProgress) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # the heartbeat's
+        if progress.notice == "analysing" and progress.recording and not self.recorded:
+            self.recorded, self.points = time.monotonic(), progress.recording.points
         ended = progress.ended
         last = ended == progress.total and not self.left
         if ended and (not self.marks or ended >= self.marks[-1].ended + 100 or last):
@@ -210,12 +216,16 @@ def recorded(trials: int) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="many-trials-") as folder:
         home = Home(Path(folder))
         marks, seconds = drive(home, trials, actor.start)
-        trained = marks.marks[-1].wall - marks.marks[0].wall
         left = files_in(home.sweep_folder("many")) + files_in(home.artifacts)
+    first, last = marks.marks[0].wall, marks.marks[-1].wall
+    ended, known = (1e3 * (at - first) / trials for at in (last, marks.recorded))
     each = {name: count for name, count in left.items() if count >= trials}
     return [
-        f"{trials} trials: {1e3 * trained / trials:.0f} ms a trial until the last has ended, {1e3 * seconds / trials:.0f} "
-        "until MLflow has all of them, with their pictures, and the report is written.",
+        f"{trials:,} trials of {marks.points / trials:.0f} points: {ended:.0f} ms a trial until the last has ended, "
+        f"{known:.0f} until MLflow has all but the pictures (at most {MOST_BESIDE:.0f}: {kept(known <= MOST_BESIDE)}), "
+        f"{1e3 * seconds / trials:.0f} with the start, the pictures and the report.",
+        "",
+        *growth(marks.marks, trials),
         "",
         *table(["left for each trial, with MLflow", "files"], [[f"`{name}`", count] for name, count in each.items()]),
     ]
@@ -243,7 +253,7 @@ def main() -> None:
     """Run all parts, print them, keep them if asked."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--trials", type=int, default=2000, help="of the sweep without MLflow")
-    options.add_argument("--recorded", type=int, default=100, help="of the sweep with MLflow; 0: none")
+    options.add_argument("--recorded", type=int, default=1000, help="of the sweep with MLflow; 0: none")
     options.add_argument("--asked", type=int, default=10_000, help="trials up to which TPE is asked")
     options.add_argument("--keep", action="store_true", help="write the tables beside this file")
     chosen = options.parse_args()

@@ -25,10 +25,13 @@ from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
+import torch
 from on_screen import RNNLAB, Shown, copied, run_on_screen
 from process_tree import Tree
 from usual_way import BATCH, CURVES, HIDDEN, SPACE, STEPS, UPDATES
 
+from rnnlab.training.loop import Trainer
+from rnnlab.training.step import Evaluation
 from rnnlab.written import validated
 from sweeps.spec import SweepSpec
 
@@ -94,6 +97,37 @@ def ours(folder: Path) -> Shown:
     return run_on_screen(str(path), folder)
 
 
+class Timed(Trainer):
+    """Training, with the processor seconds of its parts."""
+
+    evaluating = probing = 0.0
+
+    def _evaluate(self) -> Evaluation:
+        began = time.process_time()
+        seen = super()._evaluate()
+        self.evaluating += time.process_time() - began
+        return seen
+
+    def _probe(self, lanes_S: torch.Tensor) -> None:
+        began = time.process_time()
+        super()._probe(lanes_S)
+        self.probing += time.process_time() - began
+
+
+def alone() -> tuple[float, float, float]:
+    """Processor seconds of the sixteen trials in this process, one after the other; of validation; of probes."""
+    torch.set_num_threads(1)
+    whole = evaluating = probing = 0.0
+    for number, picks in enumerate(spec().parsed_space.points(lambda dimension: dimension.grid or [])):
+        began = time.process_time()
+        trainer = Timed(spec().trial(number, picks))
+        while not trainer.advance().done:
+            pass
+        whole += time.process_time() - began
+        evaluating, probing = evaluating + trainer.evaluating, probing + trainer.probing
+    return whole, evaluating, probing
+
+
 def points_of(folder: Path, sweep: str) -> int:
     """Metric points that MLflow has of a sweep."""
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -142,6 +176,10 @@ def against(usuals: Sequence[Usual], sweeps: Sequence[Shown], points: int, numbe
     cpu = [statistics.median(sum(one.tree.seconds().values()) for one in of) for of in (usuals, sweeps)]
     yield row("the same of processor time", f"{cpu[1] / cpu[0]:.2f} ({cpu[1]:.0f} s / {cpu[0]:.0f} s)")
     yield row("metric points, the usual way", f"{usuals[0].points:,}")
+    whole, evaluating, probing = alone()
+    parts_of = f"validation {evaluating:.1f}, probes {probing:.1f}"
+    yield row("training alone, in one process, processor s", f"{whole:.1f} ({parts_of})")
+    yield row("that on two processors / the usual way", f"{whole / 2 / theirs:.2f}")
     # the usual way knows no arrays; here a run's charts get few curves (docs/dashboard.md), its file gets all of them
     recorded = f"{points + numbers:,} ({points:,} metric points, {numbers:,} in `curves.npz`)"
     yield row("recorded in MLflow, rnnlab", recorded, "at least as many", points + numbers >= usuals[0].points)
