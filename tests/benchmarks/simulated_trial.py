@@ -18,8 +18,6 @@ from rnnlab.training.seeding import replicate_seed
 from sweeps.home import CHECKPOINT_FILE, trial_folder
 from sweeps.running.trainable import TrialTrainable
 
-STEPS = 50
-"""Timesteps of the simulated task."""
 SIGNALS = {"decades": -1.0, "decades_change": 0.0, "horizon": 0.5, "healthy": 1.0}
 
 
@@ -56,7 +54,7 @@ class SimulatedTrial(TrialTrainable):
 
     def _send(self, update: int) -> None:
         """What a probe of an `rnn` of one layer gives, and the scalars of one update."""
-        lanes, t_K = self._spec.replicates, np.arange(STEPS)
+        lanes, t_K = self._spec.replicates, np.arange(self._spec.task.options["length"])
         rate_S1 = self._draw.uniform(0.01, 0.3, (lanes, 1))
         falls_SK = 10.0 ** (-rate_S1 * t_K)
         curves = [
