@@ -23,7 +23,8 @@ class Omega(Regulariser):
 
     Of its derivative only the immediate one with respect to W_hh is added, all delta, a and h held constant, as in
     the paper. A term is one sequence's; the value is the sum over t, the mean over sequences, the sum over layers.
-    Terms with delta = 0 are left out. With a dilation of d, t + 1 is t + d.
+    Terms with delta = 0 (or below 1.2e-38, which an update takes for 0) are left out. With a dilation of d, t + 1 is
+    t + d.
 
     The form `code` is the authors' code, which differs: r_t = ‖e_t diag(phi'(a_t)) W_hh‖² / ‖e_t‖², e_t = dL/dh_t, a
     ratio of squares on the way from h_t to h_(t-1), at every t and so into the zero state too; terms with

@@ -16,6 +16,7 @@ from rnnlab.regularisers.none import NoRegulariser
 from rnnlab.tasks.base import Batch, Task, correct_by_timestep, loss_by_timestep
 from rnnlab.training.optimiser import Optimiser
 from rnnlab.training.recompute import Length, recomputed_loss
+from rnnlab.training.subnormal import flushed
 
 SQUARED = 1e18
 """Norm of a gradient whose entries float32 may not be able to square."""
@@ -68,6 +69,7 @@ def training_loss(
     return loss_S, h_TSBH, hidden
 
 
+@flushed()
 def update(
     network: Network,
     task: Task,
@@ -84,7 +86,8 @@ def update(
     """One update of the lanes that are alive, from a batch a lane.
 
     Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN
-    spoils every entry (SCIENCE.md 1.3). A lane that fails there is left as it was before this update.
+    spoils every entry (SCIENCE.md 1.3). A lane that fails there is left as it was before this update. Subnormal numbers
+    are 0 in an update.
 
     Args:
         regulariser: what is added to the gradient before all that. noise: what masks are drawn from.

@@ -40,6 +40,8 @@ from rnnlab.spec import TrialSpec
 from rnnlab.training.loop import Trainer
 from rnnlab.written import validated
 
+torch.set_flush_denormal(True)  # for torch's kernels, too: an update of ours does so itself, and they would be slow
+
 SIZES = ((100, 32, 64), (400, 32, 64), (100, 32, 128), (784, 64, 128))
 KINDS: dict[str, Callable[[int, int], nn.RNN | nn.LSTM | nn.GRU]] = {
     "rnn tanh": lambda inputs, hidden: nn.RNN(inputs, hidden),
