@@ -1,6 +1,6 @@
 """Every benchmark after the other, and their tables as one page: `make bench`.
 
-    python tests/benchmarks/bench.py           # what `make bench` runs: about 40 minutes on 2 cores
+    python tests/benchmarks/bench.py           # what `make bench` runs: about 65 minutes on 2 cores
     python tests/benchmarks/bench.py --quick   # fewer runs and trials of each: about 20
 
 Each script can be run alone and keeps its table beside itself (`--keep`); this one prints all of them under the machine that
