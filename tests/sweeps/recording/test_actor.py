@@ -114,6 +114,24 @@ def test_a_store_that_goes_away_half_way_is_waited_for(store: Any, made_up: Call
     assert store.artifact(run, "heatmap.png").is_file()
 
 
+def test_mlflow_is_loaded_once_a_worker_has_told_something(
+    store: Any, made_up: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the workers' own loading has the processors; what the driver tells is on disk meanwhile."""
+    monkeypatch.setattr(actor, "LOADS_WITHIN", 3600.0)
+    recorder = RecorderProcess(str(store.folder / "sweep"), store.arguments)
+    begun, *told = made_up().all()
+    recorder.put(begun)
+    time.sleep(0.5)
+    assert (recorder.status().parent_id, recorder.status().waiting) == (None, 1)
+    recorder.put(told[0])
+    until(lambda: recorder.status().parent_id)
+    for message in told[1:]:
+        recorder.put(message)
+    assert recorder.finish().waiting == 0
+    assert store.runs()["0"].info.status == "FINISHED"
+
+
 def test_what_a_dead_process_left_in_its_spool_is_written(store: Any, made_up: Callable[..., Any]) -> None:
     spool = Spool(store.folder / "sweep" / "spool")
     told = made_up().all()

@@ -23,7 +23,7 @@ from rnnlab.training.loop import Trainer
 from rnnlab.written import validated
 from sweeps.recording import actor, mlflow_writer, names
 from sweeps.recording.actor import RecorderProcess
-from sweeps.recording.messages import SweepOver
+from sweeps.recording.messages import SweepOver, TrainingOver
 from sweeps.recording.spool import Spool
 from sweeps.recording.weights import best_of, keep, load_weights
 
@@ -134,6 +134,38 @@ def test_closing_again_replaces_and_doubles_nothing(
     table = pd.read_json(store.artifact(parent, "arms.json"), orient="split")
     assert table.to_dict("records") == ARMS[:1]
     assert len(store.client.get_run(store.runs()["0"].info.run_id).outputs.model_outputs) == 1
+
+
+@pytest.mark.parametrize("refusals", [0, 1])
+def test_once_training_is_over_the_best_model_waits_for_no_report(
+    store: Any,
+    recorder: RecorderProcess,
+    end: Callable[..., Path],
+    trained: dict[str, Trainer],
+    monkeypatch: pytest.MonkeyPatch,
+    refusals: int,
+) -> None:
+    """Logged before the sweep's end, which adds none; where that failed, the end logs it."""
+    tried: list[int] = []
+    whole = mlflow_writer.log_best_model
+
+    def log(*rest: Any) -> str:
+        tried.append(len(tried))
+        if len(tried) <= refusals:
+            raise OSError("the store is away")
+        return whole(*rest)
+
+    monkeypatch.setattr(mlflow_writer, "log_best_model", log)
+    end(recorder, 0, trained["gru"])
+    recorder.put(TrainingOver())
+    assert (recorder.finish().waiting, len(tried)) == (0, 1)
+    before = {model.model_id for model in models(store)}
+    assert len(before) == 1 - refusals
+    assert store.runs()["all"].info.status == "RUNNING"
+    recorder.close("FINISHED", [], "found")
+    (model,) = models(store)
+    assert before <= {model.model_id}
+    assert "## Best model\nTrial 0 has" in store.runs()["all"].data.tags[names.DESCRIPTION]
 
 
 def test_an_end_that_a_dead_recorder_left_in_its_spool_is_written(store: Any, made_up: Callable[..., Any]) -> None:
