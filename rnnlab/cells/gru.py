@@ -22,6 +22,8 @@ from rnnlab.cells.base import (
     through_sigmoid,
     through_tanh,
 )
+from rnnlab.compiled import takes
+from rnnlab.compiled.gru import GRUScan
 
 
 class GRU(Cell):
@@ -49,15 +51,20 @@ class GRU(Cell):
         return (n + z * (state[0] - n),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
-        probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, None, None)}  # type: ignore[no-untyped-call]
+        return {"h": _scan(weights, x_TSBI, None if probes is None else probes.get("h"), None)}
 
     def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        h_TSBH = _Scan.apply(x_TSBI, *weights[:4], None, None, state[0])  # type: ignore[no-untyped-call]
+        h_TSBH = _scan(weights, x_TSBI, None, state[0])
         return h_TSBH, (h_TSBH[-1],)
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
         return _Scan.apply(x_TSBI, *weights[:4], None, limit, None)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _scan(weights: Weights, x_TSBI: Tensor, probe: Tensor | None, begin: Tensor | None) -> Tensor:
+    if takes(x_TSBI):
+        return GRUScan.apply(x_TSBI, *weights[:4], probe, begin, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
+    return _Scan.apply(x_TSBI, *weights[:4], probe, None, begin)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _n_first(rows: Tensor) -> Tensor:

@@ -22,10 +22,12 @@ from rnnlab.cells.base import (
     through_sigmoid,
     through_tanh,
 )
+from rnnlab.compiled import takes
+from rnnlab.compiled.lstm import LSTMScan
 
 WIDE = 128
-"""H from which a probed update is faster by hand (at 64: 1.50 times the plain update by the kernel, 1.47 to 1.73 by
-hand; at 128: 1.64 to 1.67, and 1.29 to 1.37)."""
+"""H from which a probed update that is not compiled is faster by hand (at 64: 1.50 times the plain update by torch's
+kernel, 1.47 to 1.73 by hand; at 128: 1.64 to 1.67, and 1.29 to 1.37)."""
 
 
 class LSTM(Cell):
@@ -54,26 +56,32 @@ class LSTM(Cell):
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probes = probes or {}
-        h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights[:4], probes.get("h"), probes.get("c"), None)  # type: ignore[no-untyped-call]
+        at_h, at_c = probes.get("h"), probes.get("c")
+        if takes(x_TSBI):
+            h_TSBH, c_TSBH = _compiled(weights, x_TSBI, at_h, at_c, None, None)
+        else:
+            h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights[:4], at_h, at_c, None)  # type: ignore[no-untyped-call]
         return {"h": h_TSBH, "c": c_TSBH}
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
         return _Scan.apply(x_TSBI, *weights[:4], None, None, limit)[0]  # type: ignore[no-any-return,no-untyped-call]
 
     def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """torch's fused kernel, as `fast`."""
+        if takes(x_TSBI):
+            h_TSBH, c_TSBH = _compiled(weights, x_TSBI, None, None, *state)
+            return h_TSBH, (h_TSBH[-1], c_TSBH[-1])
         return _kernel(weights, x_TSBI, state)
 
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
-        """torch's fused kernel, lane by lane: half the time of `scan`, but it tells h alone.
+        """`scan` where it runs compiled; else torch's fused kernel, lane by lane, which tells h alone.
 
-        With a probe e the kernel reads [x_t, e_{t-1}] through [W_ih, W_hh]: e is added to h where the next
+        With a probe e that kernel reads [x_t, e_{t-1}] through [W_ih, W_hh]: e is added to h where the next
         step reads it, and here where the loss does, so the gradient at e_t has every path of dL/dh_t. Of wide layers
         `scan` is then the faster way: the kernel's extra products grow with the square of H.
         """
         w_ih, w_hh, *_ = weights
-        if probe_TSBH is not None and w_hh.shape[-1] >= WIDE:
-            return self.scan(weights, x_TSBI, {"h": probe_TSBH})["h"]
+        if takes(x_TSBI) or (probe_TSBH is not None and w_hh.shape[-1] >= WIDE):
+            return self.scan(weights, x_TSBI, None if probe_TSBH is None else {"h": probe_TSBH})["h"]
         if probe_TSBH is not None:
             earlier_TSBH = torch.cat([torch.zeros_like(probe_TSBH[:1]), probe_TSBH[:-1]])
             x_TSBI = torch.cat([x_TSBI, earlier_TSBH], -1)
@@ -82,6 +90,11 @@ class LSTM(Cell):
         zero_SBH = x_TSBI.new_zeros(1, x_TSBI.shape[2], w_hh.shape[-1]).expand(x_TSBI.shape[1], -1, -1)
         top_TSBH = _kernel(weights, x_TSBI, (zero_SBH, zero_SBH))[0]
         return top_TSBH if probe_TSBH is None else top_TSBH + probe_TSBH
+
+
+def _compiled(weights: Weights, x_TSBI: Tensor, *others: Tensor | None) -> tuple[Tensor, Tensor]:
+    """h and c; the others are probes and states before the first step, of h and of c."""
+    return LSTMScan.apply(x_TSBI, *weights[:4], *others, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _kernel(weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from rnnlab.activations.base import Activation
 from rnnlab.cells.base import Cell, Limit, States, Weights, affine, back_project, cached_blocks, outer_sum, project
+from rnnlab.compiled import takes
+from rnnlab.compiled.rnn import KNOWN, PlainScan
 
 
 class RNN(Cell):
@@ -31,12 +33,17 @@ class RNN(Cell):
         return (phi(affine(w_ih, b_ih, x_SBI) + affine(w_hh, b_hh, state[0])),)
 
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
-        probe = None if probes is None else probes.get("h")
-        return {"h": _Scan.apply(x_TSBI, *weights[:4], probe, self.activation, None, None)}  # type: ignore[no-untyped-call]
+        return {"h": self._scan(weights, x_TSBI, None if probes is None else probes.get("h"), None)}
 
     def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        h_TSBH = _Scan.apply(x_TSBI, *weights[:4], None, self.activation, None, state[0])  # type: ignore[no-untyped-call]
+        h_TSBH = self._scan(weights, x_TSBI, None, state[0])
         return h_TSBH, (h_TSBH[-1],)
+
+    def _scan(self, weights: Weights, x_TSBI: Tensor, probe: Tensor | None, begin: Tensor | None) -> Tensor:
+        phi, four = self.activation, weights[:4]
+        if type(phi) in KNOWN and takes(x_TSBI):
+            return PlainScan.apply(x_TSBI, *four, probe, phi, begin)  # type: ignore[no-any-return,no-untyped-call]
+        return _Scan.apply(x_TSBI, *four, probe, phi, None, begin)  # type: ignore[no-any-return,no-untyped-call]
 
     def limited(self, weights: Weights, x_TSBI: Tensor, limit: Limit) -> Tensor:
         return _Scan.apply(x_TSBI, *weights[:4], None, self.activation, limit, None)  # type: ignore[no-any-return,no-untyped-call]

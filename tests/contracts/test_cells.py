@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnlab import compiled
 from rnnlab.activations import ACTIVATIONS
 from rnnlab.cells import CELLS
 from rnnlab.cells.base import Cell, States, Weights, loop
@@ -308,6 +309,21 @@ class TestCell:
         assert case.weights.w_ih_SGI.shape[1] == len(cell.gates) * case.size[-1]
         assert not cell.reads_h or cell.recurrent
         assert list(cell.scan(case.weights, case.x_TSBI)) == list(cell.states)
+
+
+class TestNotCompiled(TestCell):
+    """The same of the cells that run compiled, where there is no compiler."""
+
+    @pytest.fixture(
+        params=[("rnn", "tanh", {}), ("rnn", "relu", {}), ("lstm", None, {}), ("gru", None, {})], ids=name_of
+    )
+    def cell(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+        monkeypatch.setenv(compiled.COMPILER, "")
+        compiled.library.cache_clear()
+        kind, activation, _ = request.param
+        phi = Choice(kind=activation, options=options_of(ACTIVATIONS, activation, {})) if activation else None
+        yield load_cell(Choice(kind=kind, options={}), phi)
+        compiled.library.cache_clear()
 
 
 TORCH: dict[str, Callable[[int, bool], nn.RNN | nn.LSTM | nn.GRU]] = {

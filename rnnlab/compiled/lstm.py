@@ -1,0 +1,66 @@
+"""The long short-term memory's recurrence, compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnlab.compiled import backward, forward
+from rnnlab.compiled.products import input_gradient, lanes_first, weight_gradient
+
+
+class LSTMScan(torch.autograd.Function):
+    """h and c (T, S, B, H) of `rnnlab.cells.lstm.LSTM`, and their gradients; exact totals are those of the probes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_TSBI: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor,
+        b_hh: Tensor,
+        probe_h: Tensor | None,
+        probe_c: Tensor | None,
+        begin_h: Tensor | None,
+        begin_c: Tensor | None,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor]:
+        w_hh = w_hh.contiguous()
+        if begin_h is not None and begin_c is not None:
+            begin_h, begin_c = begin_h.contiguous(), begin_c.contiguous()
+        steps, lanes, batch, _ = x_TSBI.shape
+        h_STBH = x_TSBI.new_empty(lanes, steps, batch, w_hh.shape[-1])
+        c_STBH = torch.empty_like(h_STBH)
+        gates_STBG = x_TSBI.new_empty(lanes, steps, batch, w_hh.shape[1]) if keep else None
+        forward("lstm_forward", h_STBH, x_TSBI, w_ih, b_ih + b_hh, w_hh, begin_h, begin_c, gates_STBG, h_STBH, c_STBH)
+        ctx.save_for_backward(x_TSBI, w_ih, w_hh, gates_STBG, h_STBH, c_STBH, begin_h, begin_c)
+        ctx.set_materialize_grads(False)
+        return h_STBH.transpose(0, 1), c_STBH.transpose(0, 1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, direct_h: Tensor | None, direct_c: Tensor | None) -> tuple[Tensor | None, ...]:
+        x_TSBI, w_ih, w_hh, gates_STBG, h_STBH, c_STBH, begin_h, begin_c = ctx.saved_tensors
+        delta_STBG = torch.empty_like(gates_STBG)
+        direct_h = torch.zeros_like(h_STBH) if direct_h is None else lanes_first(direct_h)
+        direct_c = None if direct_c is None else lanes_first(direct_c)
+        total_h, total_c = (torch.empty_like(h_STBH) if ctx.needs_input_grad[i] else None for i in (5, 6))
+        to_h, to_c = (None if begin is None else torch.empty_like(begin) for begin in (begin_h, begin_c))
+        db = gates_STBG.new_zeros(len(h_STBH), gates_STBG.shape[-1])
+        backward(
+            "lstm_backward", h_STBH, gates_STBG, c_STBH, w_hh, begin_c, direct_h, direct_c, delta_STBG, db,
+            total_h, total_c, to_h, to_c,
+        )  # fmt: skip
+        dw_hh = weight_gradient(delta_STBG[:, 1:], h_STBH[:, :-1])
+        if begin_h is not None:
+            dw_hh = dw_hh + delta_STBG[:, 0].transpose(1, 2) @ begin_h
+        return (
+            input_gradient(delta_STBG, w_ih) if ctx.needs_input_grad[0] else None,
+            weight_gradient(delta_STBG, x_TSBI.transpose(0, 1)), dw_hh, db, db,
+            None if total_h is None else total_h.transpose(0, 1),
+            None if total_c is None else total_c.transpose(0, 1),
+            to_h, to_c, None,
+        )  # fmt: skip
