@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.compiled import backward, forward
-from rnnlab.compiled.products import input_gradient, lanes_first, weight_gradient
+from rnnlab.compiled.products import back_gradient, input_gradient, lanes_first, weight_gradient
 
 
 def _n_first(rows: Tensor) -> Tensor:
@@ -66,12 +66,12 @@ class GRUScan(torch.autograd.Function):
             total_STBH, dbegin_SBH,
         )  # fmt: skip
         from_x, from_h = delta_STBG[..., : 3 * size], delta_STBG[..., size:]
-        dw_hh = weight_gradient(from_h[:, 1:], h_STBH[:, :-1])
-        if begin_SBH is not None:
-            dw_hh = dw_hh + from_h[:, 0].transpose(1, 2) @ begin_SBH
+        dx, dw_ih, dw_hh, *_ = ctx.needs_input_grad  # a probe wants none of a weight's
         return (
-            input_gradient(from_x, _n_first(w_ih)) if ctx.needs_input_grad[0] else None,
-            _n_last(weight_gradient(from_x, x_TSBI.transpose(0, 1))), dw_hh, _n_last(db[:, : 3 * size]), db[:, size:],
+            input_gradient(from_x, _n_first(w_ih)) if dx else None,
+            _n_last(weight_gradient(from_x, x_TSBI.transpose(0, 1))) if dw_ih else None,
+            back_gradient(from_h, h_STBH, begin_SBH) if dw_hh else None,
+            _n_last(db[:, : 3 * size]), db[:, size:],
             None if total_STBH is None else total_STBH.transpose(0, 1),
             dbegin_SBH, None,
         )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.compiled import backward, forward
-from rnnlab.compiled.products import input_gradient, lanes_first, weight_gradient
+from rnnlab.compiled.products import back_gradient, input_gradient, lanes_first, weight_gradient
 
 
 class LSTMScan(torch.autograd.Function):
@@ -54,12 +54,12 @@ class LSTMScan(torch.autograd.Function):
             "lstm_backward", h_STBH, gates_STBG, c_STBH, w_hh, begin_c, direct_h, direct_c, delta_STBG, db,
             total_h, total_c, to_h, to_c,
         )  # fmt: skip
-        dw_hh = weight_gradient(delta_STBG[:, 1:], h_STBH[:, :-1])
-        if begin_h is not None:
-            dw_hh = dw_hh + delta_STBG[:, 0].transpose(1, 2) @ begin_h
+        dx, dw_ih, dw_hh, *_ = ctx.needs_input_grad  # a probe wants none of a weight's
         return (
-            input_gradient(delta_STBG, w_ih) if ctx.needs_input_grad[0] else None,
-            weight_gradient(delta_STBG, x_TSBI.transpose(0, 1)), dw_hh, db, db,
+            input_gradient(delta_STBG, w_ih) if dx else None,
+            weight_gradient(delta_STBG, x_TSBI.transpose(0, 1)) if dw_ih else None,
+            back_gradient(delta_STBG, h_STBH, begin_h) if dw_hh else None,
+            db, db,
             None if total_h is None else total_h.transpose(0, 1),
             None if total_c is None else total_c.transpose(0, 1),
             to_h, to_c, None,

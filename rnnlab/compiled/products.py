@@ -18,6 +18,12 @@ def weight_gradient(delta_STBG: Tensor, x_STBI: Tensor) -> Tensor:
     return (sums[0][None] if len(sums) == 1 else torch.stack(sums)).transpose(1, 2)
 
 
+def back_gradient(delta_STBG: Tensor, h_STBH: Tensor, begin_SBH: Tensor | None) -> Tensor:
+    """The same where step t reads h_(t-1), and the first one the state before it: W_hh's, (S, G, H)."""
+    found_SGH = weight_gradient(delta_STBG[:, 1:], h_STBH[:, :-1])
+    return found_SGH if begin_SBH is None else found_SGH + delta_STBG[:, 0].transpose(1, 2) @ begin_SBH
+
+
 def input_gradient(delta_STBG: Tensor, w_SGI: Tensor) -> Tensor:
     """delta W in every lane, (T, S, B, I)."""
     lanes, steps, batch, _ = delta_STBG.shape

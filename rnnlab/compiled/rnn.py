@@ -11,7 +11,7 @@ from rnnlab.activations.base import Activation
 from rnnlab.activations.relu import ReLU
 from rnnlab.activations.tanh import Tanh
 from rnnlab.compiled import backward, forward
-from rnnlab.compiled.products import input_gradient, lanes_first, weight_gradient
+from rnnlab.compiled.products import back_gradient, input_gradient, lanes_first, weight_gradient
 
 KNOWN: dict[type[Activation], int] = {Tanh: 0, ReLU: 1}
 """Activations that kernel.c has, by its number."""
@@ -50,12 +50,12 @@ class PlainScan(torch.autograd.Function):
         dbegin_SBH = None if begin_SBH is None else torch.empty_like(begin_SBH)
         direct_STBH, db = lanes_first(direct_TSBH), h_STBH.new_zeros(len(h_STBH), h_STBH.shape[-1])
         backward("rnn_backward", h_STBH, ctx.phi, h_STBH, w_hh, direct_STBH, delta_STBH, db, total_STBH, dbegin_SBH)
-        dw_hh = weight_gradient(delta_STBH[:, 1:], h_STBH[:, :-1])
-        if begin_SBH is not None:
-            dw_hh = dw_hh + delta_STBH[:, 0].transpose(1, 2) @ begin_SBH
+        dx, dw_ih, dw_hh, *_ = ctx.needs_input_grad  # a probe wants none of a weight's
         return (
-            input_gradient(delta_STBH, w_ih) if ctx.needs_input_grad[0] else None,
-            weight_gradient(delta_STBH, x_TSBI.transpose(0, 1)), dw_hh, db, db,
+            input_gradient(delta_STBH, w_ih) if dx else None,
+            weight_gradient(delta_STBH, x_TSBI.transpose(0, 1)) if dw_ih else None,
+            back_gradient(delta_STBH, h_STBH, begin_SBH) if dw_hh else None,
+            db, db,
             None if total_STBH is None else total_STBH.transpose(0, 1),
             None, dbegin_SBH,
         )  # fmt: skip

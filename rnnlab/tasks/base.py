@@ -147,8 +147,11 @@ class Task(ABC):
 
     def combine(self, loss_T: Tensor) -> Tensor:
         """L from L_1 ... L_T along the first axis, as `loss` says; shape (T, ...) -> (...)."""
-        chosen = loss_T if len(self.positions) == self.length else loss_T[self.positions]
-        return chosen.mean(0) if self.loss.combine == "mean" else chosen.sum(0)
+        return self.combined(loss_T if len(self.positions) == self.length else loss_T[self.positions])
+
+    def combined(self, chosen_P: Tensor) -> Tensor:
+        """The same from the losses at `positions` alone."""
+        return chosen_P.mean(0) if self.loss.combine == "mean" else chosen_P.sum(0)
 
     def baseline(self, split: Split) -> float:
         """The trivial loss that scores are relative to, combined as the loss is.

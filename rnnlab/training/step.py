@@ -59,14 +59,14 @@ def training_loss(
         limit, noise, probes: as `Network.run` has them.
     """
     hidden, h_TSBH = network.run(x_TSBI, None, probes, limit, noise)
-    positions = task.positions
-    if len(positions) < task.length:
-        scored, y = h_TSBH[positions], y_TSB[positions]
-    else:
-        scored, y = h_TSBH, y_TSB
+    scored, y = _at(task.positions, h_TSBH), _at(task.positions, y_TSB)
     loss_TS = loss_by_timestep(task.objective, network.read(scored), y).mean(2)
-    loss_S = loss_TS.mean(0) if task.loss.combine == "mean" else loss_TS.sum(0)
-    return loss_S, h_TSBH, hidden
+    return task.combined(loss_TS), h_TSBH, hidden
+
+
+def _at(positions: list[int], full_T: Tensor) -> Tensor:
+    """These timesteps, ascending; no copy where they are all."""
+    return full_T if len(positions) == len(full_T) else full_T[positions]
 
 
 @flushed()
@@ -209,11 +209,13 @@ def evaluate(network: Network, task: Task, batch: Batch) -> Evaluation:
     losses, rights = [], []
     for start in range(0, batch.x_TNI.shape[1], CHUNK):
         part = slice(start, start + CHUNK)
-        out = network(batch.x_TNI[:, None, part])
-        y = batch.y_TN[:, None, part]
-        losses.append(task.combine(loss_by_timestep(task.objective, out, y).double()))
-        right = correct_by_timestep(task.objective, out, y, task.tolerance)
+        h_TSBH, y = network.top(batch.x_TNI[:, None, part]), batch.y_TN[:, None, part]
+        out, asked = network.read(_at(task.positions, h_TSBH)), _at(task.positions, y)
+        losses.append(task.combined(loss_by_timestep(task.objective, out, asked).double()))
+        if task.accuracy_positions != task.positions:
+            out, asked = network.read(_at(task.accuracy_positions, h_TSBH)), _at(task.accuracy_positions, y)
+        right = correct_by_timestep(task.objective, out, asked, task.tolerance)
         if right is not None:
-            rights.append(right[task.accuracy_positions].double().mean(0))
+            rights.append(right.double().mean(0))
     accuracy_S = torch.cat(rights, 1).mean(1) if rights else None
     return Evaluation(torch.cat(losses, 1).mean(1), accuracy_S)
