@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from rnnlab.choices import Choice
+from rnnlab.compiled import library
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.recorder import MemoryRecorder
 from rnnlab.spec import TrialSpec
@@ -115,6 +116,8 @@ class Cost(BaseModel):
     shapes: list[ShapeCost]
     measuring_seconds: float
     """What this measurement took."""
+    compiled: bool = True
+    """Whether the recurrences of rnn, lstm and gru ran compiled: there is a C compiler."""
 
 
 def shape_of(trial: TrialSpec) -> dict[str, str | int]:
@@ -177,6 +180,7 @@ def cost_of(trials: Sequence[tuple[TrialSpec, float]], workers: int | None = Non
         cpu_seconds=seconds, recording_seconds=recording,
         wall_seconds=wall_of(seconds, recording, longest, number, workers, cpus), workers=workers, cpus=cpus,
         storage_mb=bytes_ / 1e6, points=round(points), shapes=shapes, measuring_seconds=time.perf_counter() - began,
+        compiled=library(torch.float32) is not None,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
     python tests/benchmarks/growth.py [--keep]
 
 One thread; times are processor time, medians of repeats. Memory is the most that tensors hold at once in one update
-beyond its batch, as torch's allocator counts; at the longest T also the rise of a new process's largest resident set (about 0 where the
+beyond its batch, as torch's allocator counts (compiled recurrences take the weights of a layer and a timestep more); at the longest T also the rise of a new process's largest resident set (about 0 where the
 update fits into what making the data has left free).
 An update is the trainer's own, on the adding problem (loss at the last timestep), one layer. Exponents are slopes of
 least squares in logarithms, of time over all T and of memory over all T. About 2 minutes; with `--keep` the tables go
@@ -42,6 +42,8 @@ MODES = (None, "sqrt")
 BATCH, HIDDEN, INPUTS = 32, 64, 2
 SHORT = 100
 """T of the table by size."""
+WITH_SUBNORMALS = (100, 200, 800)
+"""T of the table of subnormal numbers."""
 SIZES = (
     *((hidden, 32, 1) for hidden in (32, 64, 128, 256, 512)),
     *((64, 32, lanes) for lanes in (4, 10, 32)),
@@ -121,6 +123,25 @@ def exponent(steps: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(steps), np.log(values), 1)[0])
 
 
+def subnormals() -> list[tuple[str, ...]]:
+    """A row a T: an update of an untrained network with float32's subnormal numbers, and with 0 in their place."""
+    rows = []
+    torch.set_flush_denormal(False)  # `updates` lets torch's own modules gain by it
+    for steps in WITH_SUBNORMALS:
+        row = [str(steps)]
+        for cell in CELLS:
+            made = trainer(cell, steps, None)
+            made.optimiser.lr_S1.zero_()  # untrained it stays
+            batches = [made.task.draw(stream, BATCH) for stream in made.streams]
+            given = (made.network, made.task, made.optimiser, made.clip, batches, made.alive_S)
+            kept, flushed = (seconds(partial(way, *given)) for way in (update.__wrapped__, update))
+            row.append(f"{kept * 1e3:.1f}, {flushed * 1e3:.1f} ms")
+        rows.append(tuple(row))
+        print(rows[-1], flush=True)
+    torch.set_flush_denormal(True)
+    return rows
+
+
 def by_length() -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
     """A row a cell and T; and a row a cell and mode: how it grows."""
     rows, growth = [], []
@@ -194,6 +215,11 @@ TITLES = (
         f"GFLOP/s of an update's products / of one timestep's recurrent product alone, by size (T={SHORT})",
         ("H", "B", "lanes", *CELLS),
     ),
+    (
+        f"An update of an untrained network with float32's subnormal numbers, and as it is, with 0 for them (B={BATCH}, "
+        f"H={HIDDEN})",
+        ("T", *CELLS),
+    ),
 )
 
 
@@ -204,7 +230,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     lines = [f"Machine: {machine()}. Command: `python tests/benchmarks/growth.py --keep`."]
-    for (title, heads), rows in zip(TITLES, (*by_length(), by_size()), strict=True):
+    for (title, heads), rows in zip(TITLES, (*by_length(), by_size(), subnormals()), strict=True):
         table = Table(*heads, title=title)
         for row in rows:
             table.add_row(*row)

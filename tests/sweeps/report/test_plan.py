@@ -8,6 +8,7 @@ import pytest
 import torch
 from simulated import SPACE
 
+from rnnlab import compiled
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.recorder import MemoryRecorder
 from rnnlab.training.loop import Trainer, load_task
@@ -194,6 +195,19 @@ def test_out_of_patience_the_mean_stands_for_the_rest(monkeypatch: pytest.Monkey
     assert len({shape.trial_seconds for shape in told.shapes}) == 1
     words = " ".join(sentences(plan_of(spec).model_copy(update={"cost": told})))
     assert "1 shape of 4, whose mean stands for the others" in words
+
+
+def test_a_plan_says_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of({"cell": ["rnn"], "lr": SPACE["lr"]})
+    said = []
+    for compiler in ("", "cc"):
+        monkeypatch.setenv(compiled.COMPILER, compiler)
+        compiled.library.cache_clear()
+        told = cost_of(sampled(spec))
+        words = " ".join(sentences(plan_of(spec).model_copy(update={"cost": told})))
+        said.append((told.compiled, "no C compiler" in words))
+    assert said == [(False, True), (True, False)]
+    compiled.library.cache_clear()
 
 
 def test_shapes_differ_in_what_costs() -> None:
