@@ -62,7 +62,7 @@ class GRU(Cell):
 
 
 def _scan(weights: Weights, x_TSBI: Tensor, probe: Tensor | None, begin: Tensor | None) -> Tensor:
-    if takes(x_TSBI):
+    if takes(x_TSBI, weights.w_hh_SGH.shape[-1]):
         return GRUScan.apply(x_TSBI, *weights[:4], probe, begin, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
     return _Scan.apply(x_TSBI, *weights[:4], probe, None, begin)  # type: ignore[no-any-return,no-untyped-call]
 

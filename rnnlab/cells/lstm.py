@@ -57,7 +57,7 @@ class LSTM(Cell):
     def scan(self, weights: Weights, x_TSBI: Tensor, probes: Mapping[str, Tensor] | None = None) -> States:
         probes = probes or {}
         at_h, at_c = probes.get("h"), probes.get("c")
-        if takes(x_TSBI):
+        if takes(x_TSBI, weights.w_hh_SGH.shape[-1]):
             h_TSBH, c_TSBH = _compiled(weights, x_TSBI, at_h, at_c, None, None)
         else:
             h_TSBH, c_TSBH = _Scan.apply(x_TSBI, *weights[:4], at_h, at_c, None)  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ class LSTM(Cell):
         return _Scan.apply(x_TSBI, *weights[:4], None, None, limit)[0]  # type: ignore[no-any-return,no-untyped-call]
 
     def onward(self, weights: Weights, x_TSBI: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        if takes(x_TSBI):
+        if takes(x_TSBI, weights.w_hh_SGH.shape[-1]):
             h_TSBH, c_TSBH = _compiled(weights, x_TSBI, None, None, *state)
             return h_TSBH, (h_TSBH[-1], c_TSBH[-1])
         return _kernel(weights, x_TSBI, state)
@@ -80,7 +80,7 @@ class LSTM(Cell):
         `scan` is then the faster way: the kernel's extra products grow with the square of H.
         """
         w_ih, w_hh, *_ = weights
-        if takes(x_TSBI) or (probe_TSBH is not None and w_hh.shape[-1] >= WIDE):
+        if takes(x_TSBI, w_hh.shape[-1]) or (probe_TSBH is not None and w_hh.shape[-1] >= WIDE):
             return self.scan(weights, x_TSBI, None if probe_TSBH is None else {"h": probe_TSBH})["h"]
         if probe_TSBH is not None:
             earlier_TSBH = torch.cat([torch.zeros_like(probe_TSBH[:1]), probe_TSBH[:-1]])

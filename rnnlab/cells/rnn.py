@@ -41,7 +41,7 @@ class RNN(Cell):
 
     def _scan(self, weights: Weights, x_TSBI: Tensor, probe: Tensor | None, begin: Tensor | None) -> Tensor:
         phi, four = self.activation, weights[:4]
-        if type(phi) in KNOWN and takes(x_TSBI):
+        if type(phi) in KNOWN and takes(x_TSBI, weights.w_hh_SGH.shape[-1]):
             return PlainScan.apply(x_TSBI, *four, probe, phi, begin)  # type: ignore[no-any-return,no-untyped-call]
         return _Scan.apply(x_TSBI, *four, probe, phi, None, begin)  # type: ignore[no-any-return,no-untyped-call]
 

@@ -31,6 +31,10 @@ FOR_THIS_MACHINE = (("-march=native", "-mprefer-vector-width=512"), ("-march=nat
 PATIENCE = 60
 """Seconds that a compiler gets; it takes one."""
 
+SMALL = 2048
+"""B times H up to which one thread runs a compiled step at least as fast as two run torch's (measured: .4 to .9 of the
+time at B=32, H=64; 1.2 for an LSTM at H=128)."""
+
 
 class Shape(ctypes.Structure):
     """T, S, B, H and I, as kernel.c has them."""
@@ -38,22 +42,25 @@ class Shape(ctypes.Structure):
     _fields_ = [(name, ctypes.c_long) for name in ("steps", "lanes", "batch", "hidden", "inputs")]
 
 
+class Strided(ctypes.Structure):
+    """A tensor (T, S, B, ·) of which a timestep of a lane stands in one piece, as kernel.c has it."""
+
+    _fields_ = [("at", ctypes.c_void_p), ("by_step", ctypes.c_long), ("by_lane", ctypes.c_long)]
+
+
 class Given(ctypes.Structure):
     """Inputs and weights, as kernel.c has them."""
 
-    _fields_ = [
-        ("x", ctypes.c_void_p),
-        *((name, ctypes.c_long) for name in ("by_step", "by_lane")),
-        *((name, ctypes.c_void_p) for name in ("w_ih", "bias", "w_hh")),
-    ]
+    _fields_ = [("x", Strided), *((name, ctypes.c_void_p) for name in ("w_ih", "bias", "w_hh"))]
 
 
-def takes(x_TSBI: Tensor) -> bool:
-    """Whether the recurrence over these inputs runs compiled; several threads share torch's products, not these."""
+def takes(x_TSBI: Tensor, hidden: int) -> bool:
+    """Whether the recurrence over these inputs runs compiled. Several threads share torch's products, not these: then
+    only where a step is too small to be shared."""
     return (
         x_TSBI.device.type == "cpu"
         and x_TSBI.dtype in (torch.float32, torch.float64)
-        and torch.get_num_threads() == 1
+        and (torch.get_num_threads() == 1 or x_TSBI.shape[2] * hidden <= SMALL)
         and library(x_TSBI.dtype) is not None
     )
 
@@ -68,20 +75,27 @@ def forward(
     *arguments: Tensor | int | None,
 ) -> None:
     """Run a forward pass of kernel.c into h. Inputs and weights may stand anyhow."""
-    inputs = x_TSBI.shape[-1]
-    if x_TSBI.stride()[2:] != (inputs, 1):
-        x_TSBI = x_TSBI.contiguous()
+    x_TSBI = pieced(x_TSBI)
     weights = [weight.contiguous() for weight in (w_ih, bias_SG, w_hh)]  # held until the call is over
-    given = Given(x_TSBI.data_ptr(), *x_TSBI.stride()[:2], *map(_address, weights))
-    _run(name, h_STBH, inputs, given, *arguments)
+    _run(name, h_STBH, x_TSBI.shape[-1], Given(strided(x_TSBI), *map(_address, weights)), *arguments)
 
 
-def backward(name: str, h_STBH: Tensor, *arguments: Tensor | int | None) -> None:
+def backward(name: str, h_STBH: Tensor, *arguments: Tensor | Strided | int | None) -> None:
     """Run a backward pass of kernel.c over states that have the shape of `h_STBH`."""
     _run(name, h_STBH, 0, *arguments)
 
 
-def _run(name: str, h_STBH: Tensor, inputs: int, *arguments: Tensor | Given | int | None) -> None:
+def pieced(full_TSBH: Tensor) -> Tensor:
+    """The same, copied where a timestep of a lane does not stand in one piece."""
+    return full_TSBH if full_TSBH.stride()[2:] == (full_TSBH.shape[-1], 1) else full_TSBH.contiguous()
+
+
+def strided(full_TSBH: Tensor | None) -> Strided:
+    """A `pieced` tensor, which must live until the call is over; None: absent."""
+    return Strided() if full_TSBH is None else Strided(full_TSBH.data_ptr(), *full_TSBH.stride()[:2])
+
+
+def _run(name: str, h_STBH: Tensor, inputs: int, *arguments: Tensor | ctypes.Structure | int | None) -> None:
     lanes, steps, batch, hidden = h_STBH.shape
     found = library(h_STBH.dtype)
     assert found is not None

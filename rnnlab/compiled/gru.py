@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnlab.compiled import backward, forward
-from rnnlab.compiled.products import back_gradient, input_gradient, lanes_first, weight_gradient
+from rnnlab.compiled import backward, forward, pieced, strided
+from rnnlab.compiled.products import back_gradient, input_gradient, weight_gradient
 
 
 def _n_first(rows: Tensor) -> Tensor:
@@ -60,9 +60,9 @@ class GRUScan(torch.autograd.Function):
         delta_STBG = torch.empty_like(rows_STBG)
         total_STBH = torch.empty_like(h_STBH) if ctx.needs_input_grad[5] else None
         dbegin_SBH = None if begin_SBH is None else torch.empty_like(begin_SBH)
-        direct_STBH, db = lanes_first(direct_TSBH), h_STBH.new_zeros(len(h_STBH), 4 * size)
+        direct_TSBH, db = pieced(direct_TSBH), h_STBH.new_zeros(len(h_STBH), 4 * size)
         backward(
-            "gru_backward", h_STBH, rows_STBG, h_STBH, w_hh, begin_SBH, direct_STBH, delta_STBG, db,
+            "gru_backward", h_STBH, rows_STBG, h_STBH, w_hh, begin_SBH, strided(direct_TSBH), delta_STBG, db,
             total_STBH, dbegin_SBH,
         )  # fmt: skip
         from_x, from_h = delta_STBG[..., : 3 * size], delta_STBG[..., size:]

@@ -2,7 +2,7 @@
    element-wise operations does, without what each of these calls costs.
 
    Made once for float and once, with -DDOUBLE=1, for double. All tensors are contiguous with lanes first, (S, T, B, .).
-   Inputs alone may stand otherwise: x has strides by timestep and lane. Gradients of weights and inputs are products over
+   Inputs and the gradients that come from above alone may stand otherwise: they have strides by timestep and lane. Gradients of weights and inputs are products over
    all timesteps afterwards, and not done here. States before the first step are (S, B, H), or NULL for zeros.
    Sources: Elman 1990; Hochreiter & Schmidhuber 1997 with Gers 2000; Cho 2014 (v3), as torch.nn has them. The
    approximations of exp and tanh are those of Cephes (S. Moshier), to 2 units of the last place. */
@@ -33,9 +33,14 @@ typedef struct {
     long steps, lanes, batch, hidden, inputs;
 } Shape;
 
+/* (., ., B, H or I): all timesteps and lanes, a step of a lane in one piece; at is NULL where there is none */
 typedef struct {
-    const real *x; /* (., ., B, I) */
+    const real *at;
     long by_step, by_lane;
+} Strided;
+
+typedef struct {
+    Strided x;
     const real *w_ih, *bias, *w_hh; /* (S, ., I), both biases together (S, .), (S, ., H) */
 } Given;
 
@@ -122,6 +127,8 @@ static inline __attribute__((always_inline)) real hyperbolic_tangent(real x) {
     real near = small_tanh(x);
     return size > (real)0.625 ? far : near;
 }
+
+static const real *step_of(Strided full, long lane, long t) { return full.at + lane * full.by_lane + t * full.by_step; }
 
 /* ---- products: rows (B, K) times a matrix (K, N) that was packed in panels of COLUMNS columns */
 
@@ -244,9 +251,9 @@ int rnn_forward(Shape shape, Given given, int phi, const real *begin, real *h_al
             pack(room.back, given.w_hh + s * H * H, H, H, 1, H);
         }
         const real *before = begin ? begin + s * step + first * H : NULL;
-        const real *x = given.x + s * given.by_lane + first * I;
+        const real *x = given.x.at + s * given.x.by_lane + first * I;
         real *h = h_all + s * T * step + first * H;
-        for (long t = 0; t < T; t++, before = h, h += step, x += given.by_step) {
+        for (long t = 0; t < T; t++, before = h, h += step, x += given.x.by_step) {
             start_rows(h, H, given.bias + s * H, x, I, room.into, rows, H, room.spare);
             if (before) add_product(h, H, before, H, room.back, rows, H, H, room.spare);
             if (phi == 0) {
@@ -264,7 +271,7 @@ int rnn_forward(Shape shape, Given given, int phi, const real *begin, real *h_al
 
 /* delta = dL/da at every step; bias (S, H), zeros, gets its sum; total: dL/dh_t, or NULL; to_begin: dL/d(state before
    the first step), or NULL */
-int rnn_backward(Shape shape, int phi, const real *h_all, const real *w_hh, const real *direct, real *delta, real *bias,
+int rnn_backward(Shape shape, int phi, const real *h_all, const real *w_hh, Strided direct, real *delta, real *bias,
                  real *total, real *to_begin) {
     long T = shape.steps, B = shape.batch, H = shape.hidden, step = B * H;
     Room room;
@@ -275,7 +282,7 @@ int rnn_backward(Shape shape, int phi, const real *h_all, const real *w_hh, cons
             long at = (s * T + t) * step + first * H;
             const real *h = h_all + at;
             real *d = delta + at, *sum = total ? total + at : room.one;
-            memcpy(sum, direct + at, rows * H * sizeof(real));
+            memcpy(sum, step_of(direct, s, t) + first * H, rows * H * sizeof(real));
             if (t < T - 1) add_product(sum, H, d + step, H, room.back, rows, H, H, room.spare);
             if (phi == 0) {
                 APART
@@ -310,9 +317,9 @@ int lstm_forward(Shape shape, Given given, const real *begin_h, const real *begi
         }
         long at = s * step + first * H;
         const real *before_h = begin_h ? begin_h + at : NULL, *before_c = begin_c ? begin_c + at : room.one;
-        const real *x = given.x + s * given.by_lane + first * I;
+        const real *x = given.x.at + s * given.x.by_lane + first * I;
         real *h = h_all + s * T * step + first * H, *c = c_all + s * T * step + first * H;
-        for (long t = 0; t < T; t++, before_h = h, before_c = c, h += step, c += step, x += given.by_step) {
+        for (long t = 0; t < T; t++, before_h = h, before_c = c, h += step, c += step, x += given.x.by_step) {
             real *a = gates ? gates + ((s * T + t) * B + first) * G : room.rows;
             start_rows(a, G, given.bias + s * G, x, I, room.into, rows, G, room.spare);
             if (before_h) add_product(a, G, before_h, H, room.back, rows, H, G, room.spare);
@@ -338,9 +345,9 @@ int lstm_forward(Shape shape, Given given, const real *begin_h, const real *begi
 }
 
 /* delta = dL/d(pre-activation) of i, f, g, o; bias (S, 4H), zeros, gets its sum. direct_c, total_h, total_c, to_h, to_c
-   may be NULL. total_c is dL/dc_t without the path through h_t. */
+   may be absent. total_c is dL/dc_t without the path through h_t. */
 int lstm_backward(Shape shape, const real *gates, const real *c_all, const real *w_hh, const real *begin_c,
-                  const real *direct_h, const real *direct_c, real *delta, real *bias, real *total_h, real *total_c,
+                  Strided direct_h, Strided direct_c, real *delta, real *bias, real *total_h, real *total_c,
                   real *to_h, real *to_c) {
     long T = shape.steps, B = shape.batch, H = shape.hidden, step = B * H, G = 4 * H;
     Room room;
@@ -354,11 +361,12 @@ int lstm_backward(Shape shape, const real *gates, const real *c_all, const real 
             long at = (s * T + t) * step + first * H;
             real *sum_h = total_h ? total_h + at : held, *d_t = delta + 4 * at;
             const real *earlier_c = t ? c_all + at - step : begin_c ? begin_c + s * step + first * H : zeros;
-            memcpy(sum_h, direct_h + at, rows * H * sizeof(real));
+            memcpy(sum_h, step_of(direct_h, s, t) + first * H, rows * H * sizeof(real));
             if (t < T - 1) add_product(sum_h, H, d_t + B * G, G, room.back, rows, G, H, room.spare);
-            if (direct_c) {
+            if (direct_c.at) {
+                const real *more = step_of(direct_c, s, t) + first * H;
                 APART
-                for (long n = 0; n < rows * H; n++) carried[n] += direct_c[at + n];
+                for (long n = 0; n < rows * H; n++) carried[n] += more[n];
             }
             if (total_c) memcpy(total_c + at, carried, rows * H * sizeof(real));
             for (long b = 0; b < rows; b++) {
@@ -402,9 +410,9 @@ int gru_forward(Shape shape, Given given, const real *begin, real *kept, real *h
             pack(room.back, given.w_hh + s * 3 * H * H, H, 3 * H, 1, H);
         }
         const real *before = begin ? begin + s * step + first * H : NULL;
-        const real *x = given.x + s * given.by_lane + first * I;
+        const real *x = given.x.at + s * given.x.by_lane + first * I;
         real *h = h_all + s * T * step + first * H;
-        for (long t = 0; t < T; t++, before = h, h += step, x += given.by_step) {
+        for (long t = 0; t < T; t++, before = h, h += step, x += given.x.by_step) {
             real *a = kept ? kept + ((s * T + t) * B + first) * G : room.rows;
             start_rows(a, G, given.bias + s * G, x, I, room.into, rows, 3 * H, room.spare);
             if (before) add_product(a + H, G, before, H, room.back, rows, H, 3 * H, room.spare);
@@ -427,7 +435,7 @@ int gru_forward(Shape shape, Given given, const real *begin, real *kept, real *h
 
 /* delta (S, T, B, 4H): at n from x, at r, at z, and at b; bias (S, 4H), zeros, gets its sum */
 int gru_backward(Shape shape, const real *kept, const real *h_all, const real *w_hh, const real *begin,
-                 const real *direct, real *delta, real *bias, real *total, real *to_begin) {
+                 Strided direct, real *delta, real *bias, real *total, real *to_begin) {
     long T = shape.steps, B = shape.batch, H = shape.hidden, step = B * H, G = 4 * H;
     Room room;
     if (!make_room(&room, 0, packed_size(3 * H, H), block_of(shape) * H, block_of(shape) * H)) return 1;
@@ -440,8 +448,9 @@ int gru_backward(Shape shape, const real *kept, const real *h_all, const real *w
             long at = (s * T + t) * step + first * H;
             real *sum = total ? total + at : held, *d_t = delta + 4 * at;
             const real *earlier = t ? h_all + at - step : begin ? begin + s * step + first * H : zeros;
+            const real *above = step_of(direct, s, t) + first * H;
             APART
-            for (long n = 0; n < rows * H; n++) sum[n] = direct[at + n] + carried[n];
+            for (long n = 0; n < rows * H; n++) sum[n] = above[n] + carried[n];
             if (t < T - 1) add_product(sum, H, d_t + B * G + H, G, room.back, rows, 3 * H, H, room.spare);
             for (long k = 0; k < rows; k++) {
                 const real *n = kept + 4 * at + k * G, *r = n + H, *z = r + H, *b = z + H;

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnlab.compiled import backward, forward
-from rnnlab.compiled.products import back_gradient, input_gradient, lanes_first, weight_gradient
+from rnnlab.compiled import backward, forward, pieced, strided
+from rnnlab.compiled.products import back_gradient, input_gradient, weight_gradient
 
 
 class LSTMScan(torch.autograd.Function):
@@ -45,14 +45,14 @@ class LSTMScan(torch.autograd.Function):
     def backward(ctx: Any, direct_h: Tensor | None, direct_c: Tensor | None) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, gates_STBG, h_STBH, c_STBH, begin_h, begin_c = ctx.saved_tensors
         delta_STBG = torch.empty_like(gates_STBG)
-        direct_h = torch.zeros_like(h_STBH) if direct_h is None else lanes_first(direct_h)
-        direct_c = None if direct_c is None else lanes_first(direct_c)
+        direct_h = torch.zeros_like(h_STBH).transpose(0, 1) if direct_h is None else pieced(direct_h)
+        direct_c = None if direct_c is None else pieced(direct_c)
         total_h, total_c = (torch.empty_like(h_STBH) if ctx.needs_input_grad[i] else None for i in (5, 6))
         to_h, to_c = (None if begin is None else torch.empty_like(begin) for begin in (begin_h, begin_c))
         db = gates_STBG.new_zeros(len(h_STBH), gates_STBG.shape[-1])
         backward(
-            "lstm_backward", h_STBH, gates_STBG, c_STBH, w_hh, begin_c, direct_h, direct_c, delta_STBG, db,
-            total_h, total_c, to_h, to_c,
+            "lstm_backward", h_STBH, gates_STBG, c_STBH, w_hh, begin_c, strided(direct_h), strided(direct_c),
+            delta_STBG, db, total_h, total_c, to_h, to_c,
         )  # fmt: skip
         dx, dw_ih, dw_hh, *_ = ctx.needs_input_grad  # a probe wants none of a weight's
         return (

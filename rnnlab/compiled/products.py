@@ -6,11 +6,6 @@ import torch
 from torch import Tensor
 
 
-def lanes_first(full_TSBH: Tensor) -> Tensor:
-    """(T, S, B, ·) -> (S, T, B, ·), contiguous; a copy only where there are several lanes and it stands otherwise."""
-    return full_TSBH.transpose(0, 1).contiguous()
-
-
 def weight_gradient(delta_STBG: Tensor, x_STBI: Tensor) -> Tensor:
     """Sum over T and B of delta x^T in every lane, (S, G, I)."""
     # x^T delta and not its transpose: with few inputs it takes a sixth of the time

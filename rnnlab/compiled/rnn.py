@@ -10,8 +10,8 @@ from torch import Tensor
 from rnnlab.activations.base import Activation
 from rnnlab.activations.relu import ReLU
 from rnnlab.activations.tanh import Tanh
-from rnnlab.compiled import backward, forward
-from rnnlab.compiled.products import back_gradient, input_gradient, lanes_first, weight_gradient
+from rnnlab.compiled import backward, forward, pieced, strided
+from rnnlab.compiled.products import back_gradient, input_gradient, weight_gradient
 
 KNOWN: dict[type[Activation], int] = {Tanh: 0, ReLU: 1}
 """Activations that kernel.c has, by its number."""
@@ -48,8 +48,10 @@ class PlainScan(torch.autograd.Function):
         delta_STBH = torch.empty_like(h_STBH)
         total_STBH = torch.empty_like(h_STBH) if ctx.needs_input_grad[5] else None
         dbegin_SBH = None if begin_SBH is None else torch.empty_like(begin_SBH)
-        direct_STBH, db = lanes_first(direct_TSBH), h_STBH.new_zeros(len(h_STBH), h_STBH.shape[-1])
-        backward("rnn_backward", h_STBH, ctx.phi, h_STBH, w_hh, direct_STBH, delta_STBH, db, total_STBH, dbegin_SBH)
+        direct_TSBH, db = pieced(direct_TSBH), h_STBH.new_zeros(len(h_STBH), h_STBH.shape[-1])
+        backward(
+            "rnn_backward", h_STBH, ctx.phi, h_STBH, w_hh, strided(direct_TSBH), delta_STBH, db, total_STBH, dbegin_SBH
+        )
         dx, dw_ih, dw_hh, *_ = ctx.needs_input_grad  # a probe wants none of a weight's
         return (
             input_gradient(delta_STBH, w_ih) if dx else None,

@@ -195,9 +195,12 @@ def test_subnormal_numbers_are_0_where_an_update_flushes_them_and_kept_elsewhere
     assert gradients == [0.5 * SMALLEST, 0.0]
 
 
-def test_several_threads_share_torchs_products() -> None:
+def test_several_threads_share_torchs_products_where_they_are_large_enough() -> None:
+    large = (1, 1, 33, 1, 64)
+    assert used(LSTM(None), large)
     torch.set_num_threads(2)
-    assert not used(LSTM(None))
+    assert not used(LSTM(None), large)
+    assert used(LSTM(None), (1, 1, 32, 1, 64))
 
 
 @pytest.mark.parametrize("how", ["", "no-such-compiler", "false", "cc -no-such-flag"])
