@@ -2,8 +2,9 @@
    element-wise operations does, without what each of these calls costs.
 
    Made once for float and once, with -DDOUBLE=1, for double. All tensors are contiguous with lanes first, (S, T, B, .).
-   Inputs and the gradients that come from above alone may stand otherwise: they have strides by timestep and lane. Gradients of weights and inputs are products over
-   all timesteps afterwards, and not done here. States before the first step are (S, B, H), or NULL for zeros.
+   Inputs and the gradients that come from above alone may stand otherwise: they have strides by timestep and lane.
+   Gradients of weights and inputs are products over all timesteps afterwards, and not done here. States before the first
+   step are (S, B, H), or NULL for zeros.
    Sources: Elman 1990; Hochreiter & Schmidhuber 1997 with Gers 2000; Cho 2014 (v3), as torch.nn has them. The
    approximations of exp and tanh are those of Cephes (S. Moshier), to 2 units of the last place. */
 

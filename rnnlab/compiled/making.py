@@ -39,7 +39,8 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
         compiler = shlex.split(os.environ.get(COMPILER, "cc"))
         if compiler and os.name == "posix" and (said := _version(compiler)):
             double = int(dtype is torch.float64)
-            parts = [SOURCE.read_text(), INCLUDED.read_text(), *compiler, said, *EVERYWHERE, str(FOR_THIS_MACHINE), _processor()]
+            source = SOURCE.read_text() + INCLUDED.read_text()
+            parts = [source, *compiler, said, *EVERYWHERE, str(FOR_THIS_MACHINE), _processor()]
             key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
             for folder in _folders():
                 with contextlib.suppress(OSError):
