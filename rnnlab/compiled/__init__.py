@@ -7,29 +7,14 @@ operations, with the same numbers up to rounding.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
-import os
-import platform
-import shlex
-import subprocess
-import tempfile
-from functools import cache
-from pathlib import Path
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("kernel.c")
-COMPILER = "RNNLAB_CC"
-"""Environment variable that names the C compiler; `cc` where it is not set, none at all where it is empty."""
-EVERYWHERE = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-FOR_THIS_MACHINE = (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ("-mcpu=native",))
-"""Tried in this order, since compilers differ. Code that any processor of a kind takes would be the slower way."""
-PATIENCE = 60
-"""Seconds that a compiler gets; it takes one."""
+from rnnlab.compiled.making import COMPILER, library
+
+__all__ = ["COMPILER", "backward", "before", "forward", "library", "pieced", "strided", "takes"]
 
 SMALL = 2048
 """B times H up to which one thread runs a compiled step at least as fast as two run torch's (measured: .4 to .9 of the
@@ -65,8 +50,12 @@ def takes(x_TSBI: Tensor, hidden: int) -> bool:
     )
 
 
+ROWS = {"rnn": (1, 1, 1), "lstm": (4, 4, 4), "gru": (3, 3, 4)}
+"""Rows of W_ih, of W_hh and of the bias that kernel.c reads, times H."""
+
+
 def forward(
-    name: str,
+    kind: str,
     h_STBH: Tensor,
     x_TSBI: Tensor,
     w_ih: Tensor,
@@ -74,10 +63,40 @@ def forward(
     w_hh: Tensor,
     *arguments: Tensor | int | None,
 ) -> None:
-    """Run a forward pass of kernel.c into h. Inputs and weights may stand anyhow."""
+    """Run a forward pass of kernel.c into h. Inputs and weights may stand anyhow.
+
+    Raises:
+        ValueError: weights that do not fit the inputs or each other: kernel.c would read beyond them.
+    """
+    lanes, inputs, hidden = x_TSBI.shape[1], x_TSBI.shape[-1], w_hh.shape[-1]
+    into, back, biases = (rows * hidden for rows in ROWS[kind])
+    wanted = ((lanes, into, inputs), (lanes, biases), (lanes, back, hidden))
+    for name, weight, shape in zip(("W_ih", "bias", "W_hh"), (w_ih, bias_SG, w_hh), wanted, strict=True):
+        if weight.shape != shape or weight.dtype != x_TSBI.dtype or weight.device != x_TSBI.device:
+            raise ValueError(
+                f"{name} of {kind} must be {shape}, {x_TSBI.dtype} on {x_TSBI.device} as the inputs are, but is "
+                f"{tuple(weight.shape)}, {weight.dtype} on {weight.device}"
+            )
     x_TSBI = pieced(x_TSBI)
     weights = [weight.contiguous() for weight in (w_ih, bias_SG, w_hh)]  # held until the call is over
-    _run(name, h_STBH, x_TSBI.shape[-1], Given(strided(x_TSBI), *map(_address, weights)), *arguments)
+    _run(f"{kind}_forward", h_STBH, inputs, Given(strided(x_TSBI), *map(_address, weights)), *arguments)
+
+
+def before(begin_SBH: Tensor | None, x_TSBI: Tensor, hidden: int) -> Tensor | None:
+    """The state before the first step, contiguous.
+
+    Raises:
+        ValueError: it is not that of these inputs.
+    """
+    if begin_SBH is None:
+        return None
+    shape = (*x_TSBI.shape[1:3], hidden)
+    if begin_SBH.shape != shape or begin_SBH.dtype != x_TSBI.dtype:
+        raise ValueError(
+            f"the state before the first step must be {shape}, {x_TSBI.dtype}, but is {tuple(begin_SBH.shape)}, "
+            f"{begin_SBH.dtype}"
+        )
+    return begin_SBH.contiguous()
 
 
 def backward(name: str, h_STBH: Tensor, *arguments: Tensor | Strided | int | None) -> None:
@@ -105,62 +124,6 @@ def _run(name: str, h_STBH: Tensor, inputs: int, *arguments: Tensor | ctypes.Str
 
 
 def _address(tensor: Tensor) -> int:
-    assert tensor.is_contiguous()
+    if not tensor.is_contiguous():
+        raise ValueError(f"a contiguous tensor is required, but got strides {tensor.stride()}")
     return tensor.data_ptr()
-
-
-@cache
-def library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The functions of kernel.c for float32 or float64; None where they cannot be made."""
-    compiler = shlex.split(os.environ.get(COMPILER, "cc"))
-    if not compiler:
-        return None
-    double = int(dtype is torch.float64)
-    key = hashlib.sha256("\n".join([SOURCE.read_text(), *compiler, _processor()]).encode()).hexdigest()[:16]
-    for folder in _folders():
-        made = folder / f"recurrence-{key}-{64 if double else 32}.so"
-        with contextlib.suppress(OSError):
-            if not made.exists() and not _make(made, compiler, double):
-                return None
-            return ctypes.CDLL(str(made))
-    return None
-
-
-def _make(made: Path, compiler: list[str], double: int) -> bool:
-    """Compile into place; False where the compiler is missing or refuses. Two processes may do it at once.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    made.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = made.with_name(f".{made.name}.{uuid4().hex}.part")
-    part.touch()
-    try:
-        for flags in FOR_THIS_MACHINE:
-            command = [*compiler, *EVERYWHERE, *flags, f"-DDOUBLE={double}", str(SOURCE), "-o", str(part)]
-            try:
-                done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
-            except (OSError, subprocess.TimeoutExpired):
-                return False
-            if done.returncode == 0:
-                part.replace(made)
-                return True
-        return False
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _folders() -> list[Path]:
-    """Where compiled code is kept: the user's cache, else a folder of the user's own among temporary files."""
-    found = [Path(tempfile.gettempdir()) / f"rnnlab-{os.getuid()}"]
-    with contextlib.suppress(RuntimeError):  # a user without a home
-        found.insert(0, Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnnlab")
-    return [folder for folder in found if not folder.exists() or folder.stat().st_uid == os.getuid()]
-
-
-def _processor() -> str:
-    """What tells this machine's processor from others that may share the cache."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
-    return f"{platform.machine()} {platform.processor()}"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnlab.compiled import backward, forward, pieced, strided
+from rnnlab.compiled import backward, before, forward, pieced, strided
 from rnnlab.compiled.products import back_gradient, input_gradient, weight_gradient
 
 
@@ -42,13 +42,13 @@ class GRUScan(torch.autograd.Function):
         keep: bool,
     ) -> Tensor:
         size, w_hh = w_hh.shape[-1], w_hh.contiguous()
-        begin_SBH = None if begin_SBH is None else begin_SBH.contiguous()
+        begin_SBH = before(begin_SBH, x_TSBI, w_hh.shape[-1])
         b_rz, b_n = torch.split(b_hh, [2 * size, size], 1)
         both = torch.cat([b_ih[:, 2 * size :], b_ih[:, : 2 * size] + b_rz, b_n], 1)
         steps, lanes, batch, _ = x_TSBI.shape
         h_STBH = x_TSBI.new_empty(lanes, steps, batch, size)
         rows_STBG = x_TSBI.new_empty(lanes, steps, batch, 4 * size) if keep else None
-        forward("gru_forward", h_STBH, x_TSBI, _n_first(w_ih), both, w_hh, begin_SBH, rows_STBG, h_STBH)
+        forward("gru", h_STBH, x_TSBI, _n_first(w_ih), both, w_hh, begin_SBH, rows_STBG, h_STBH)
         ctx.save_for_backward(x_TSBI, w_ih, w_hh, rows_STBG, h_STBH, begin_SBH)
         return h_STBH.transpose(0, 1)
 

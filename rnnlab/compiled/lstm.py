@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnlab.compiled import backward, forward, pieced, strided
+from rnnlab.compiled import backward, before, forward, pieced, strided
 from rnnlab.compiled.products import back_gradient, input_gradient, weight_gradient
 
 
@@ -29,13 +29,12 @@ class LSTMScan(torch.autograd.Function):
         keep: bool,
     ) -> tuple[Tensor, Tensor]:
         w_hh = w_hh.contiguous()
-        if begin_h is not None and begin_c is not None:
-            begin_h, begin_c = begin_h.contiguous(), begin_c.contiguous()
+        begin_h, begin_c = (before(begin, x_TSBI, w_hh.shape[-1]) for begin in (begin_h, begin_c))
         steps, lanes, batch, _ = x_TSBI.shape
         h_STBH = x_TSBI.new_empty(lanes, steps, batch, w_hh.shape[-1])
         c_STBH = torch.empty_like(h_STBH)
         gates_STBG = x_TSBI.new_empty(lanes, steps, batch, w_hh.shape[1]) if keep else None
-        forward("lstm_forward", h_STBH, x_TSBI, w_ih, b_ih + b_hh, w_hh, begin_h, begin_c, gates_STBG, h_STBH, c_STBH)
+        forward("lstm", h_STBH, x_TSBI, w_ih, b_ih + b_hh, w_hh, begin_h, begin_c, gates_STBG, h_STBH, c_STBH)
         ctx.save_for_backward(x_TSBI, w_ih, w_hh, gates_STBG, h_STBH, c_STBH, begin_h, begin_c)
         ctx.set_materialize_grads(False)
         return h_STBH.transpose(0, 1), c_STBH.transpose(0, 1)

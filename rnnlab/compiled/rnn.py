@@ -10,7 +10,7 @@ from torch import Tensor
 from rnnlab.activations.base import Activation
 from rnnlab.activations.relu import ReLU
 from rnnlab.activations.tanh import Tanh
-from rnnlab.compiled import backward, forward, pieced, strided
+from rnnlab.compiled import backward, before, forward, pieced, strided
 from rnnlab.compiled.products import back_gradient, input_gradient, weight_gradient
 
 KNOWN: dict[type[Activation], int] = {Tanh: 0, ReLU: 1}
@@ -33,10 +33,10 @@ class PlainScan(torch.autograd.Function):
         begin_SBH: Tensor | None,
     ) -> Tensor:
         w_hh = w_hh.contiguous()
-        begin_SBH = None if begin_SBH is None else begin_SBH.contiguous()
+        begin_SBH = before(begin_SBH, x_TSBI, w_hh.shape[-1])
         steps, lanes, batch, _ = x_TSBI.shape
         h_STBH = x_TSBI.new_empty(lanes, steps, batch, w_hh.shape[-1])
-        forward("rnn_forward", h_STBH, x_TSBI, w_ih, b_ih + b_hh, w_hh, KNOWN[type(phi)], begin_SBH, h_STBH)
+        forward("rnn", h_STBH, x_TSBI, w_ih, b_ih + b_hh, w_hh, KNOWN[type(phi)], begin_SBH, h_STBH)
         ctx.save_for_backward(x_TSBI, w_ih, w_hh, h_STBH, begin_SBH)
         ctx.phi = KNOWN[type(phi)]
         return h_STBH.transpose(0, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,10 +26,13 @@ COUNTED = ("_probes_S", "_healthy_S", "_clipped_S", "_kept_S")
 """The trainer's own running sums, (S,)."""
 
 
-def save(trainer: Trainer, path: Path) -> None:
+def save(trainer: Trainer, path: Path, before: Callable[[], None] = lambda: None) -> None:
     """Write a trainer's state; a reader sees the old file or the whole new one, also after a power cut.
 
     Replicates that were interrupted are written as running: whoever takes the file up goes on with them.
+
+    Args:
+        before: called once the new file is written and before it takes the old one's place; where it fails that stays.
 
     Raises:
         OSError: the disk is full or cannot be written; the old file stays.
@@ -61,6 +65,7 @@ def save(trainer: Trainer, path: Path) -> None:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
+        before()
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

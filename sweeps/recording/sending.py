@@ -78,16 +78,17 @@ class ActorRecorder:
         Raises:
             PlaceError: it is not within `PATIENCE`.
         """
-        self._send()
+        self.send()
         taken(self._sent)
         self._sent.clear()
 
     def _hold(self, message: Message) -> None:
         self._held.append(message)
         if time.monotonic() - self._sent_at >= HOLD:
-            self._send()
+            self.send()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what is held, and do not wait: `flush` does."""
         if self._held:
             sent = self.actor.put.remote(*self._held)
             self._sent += [] if sent is None else [sent]  # a recorder that is no actor

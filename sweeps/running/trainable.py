@@ -107,10 +107,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             if self.trainer.done > self._config["told"] and self.trainer.done in self.trainer.evaluate_at:
                 return self._told(self.trainer.result)  # the driver may have died before it heard of this
         result = self.trainer.advance()
-        # before the result: a pruner may end the trial on it, and what comes after the end is not recorded
-        self.recorder.flush()
-        # after that: a checkpoint counts only where what was recorded before it cannot be lost
-        save(self.trainer, self._checkpoint)
+        # before the result: a pruner may end the trial on it, and what comes after the end is not recorded. A
+        # checkpoint counts only where what was recorded before it cannot be lost: both are written at the same time
+        self.recorder.send()
+        save(self.trainer, self._checkpoint, before=self.recorder.flush)
         return self._told(result)
 
     def _told(self, result: TrialResult) -> dict[str, Any]:

@@ -39,7 +39,9 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from rnnlab.curve import Curve
+from rnnlab.training.checkpoint import save
 from rnnlab.training.loop import Trainer
+from sweeps.home import CHECKPOINT_FILE
 from sweeps.recipes.first import first
 from sweeps.recording import actor, names
 from sweeps.recording.arrays import CurveArchive
@@ -304,13 +306,15 @@ def trained(recorder: Any, number: int) -> tuple[float, float]:
 
         return run
 
-    flush = timed(port.flush)
+    send, flush = timed(port.send), timed(port.flush)
     port.curves, port.scalars = timed(port.curves), timed(port.scalars)  # type: ignore[method-assign]
-    began = time.perf_counter()
+    began, done = time.perf_counter(), False
     trainer = Trainer(spec, port)
-    while not trainer.advance().done:
-        flush()
-    flush()
+    with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
+        while not done:
+            done = trainer.advance().done
+            send()
+            save(trainer, Path(folder) / CHECKPOINT_FILE, before=flush)
     return time.perf_counter() - began, inside
 
 

@@ -221,6 +221,28 @@ def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
         restore(Trainer(trial(seed=1)), tmp_path / "c.pt")
 
 
+def test_what_must_come_before_a_checkpoint_comes_while_it_does_not_count_yet(tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    trainer = Trainer(trial())
+    save(trainer, path)
+    old = path.read_bytes()
+    trainer.advance()
+    seen: list[bool] = []
+
+    def fails() -> None:
+        seen.append(path.read_bytes() == old and len(os.listdir(tmp_path)) == 2)
+        raise DataError("the recorder has taken nothing")
+
+    with pytest.raises(DataError):
+        save(trainer, path, before=fails)
+    assert seen == [True]
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == ["c.pt"]
+    save(trainer, path, before=lambda: seen.append(path.read_bytes() == old))
+    assert seen == [True, True]
+    assert path.read_bytes() != old
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
     trainer = Trainer(trial())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -203,7 +204,7 @@ def test_several_threads_share_torchs_products_where_they_are_large_enough() -> 
     assert used(LSTM(None), (1, 1, 32, 1, 64))
 
 
-@pytest.mark.parametrize("how", ["", "no-such-compiler", "false", "cc -no-such-flag"])
+@pytest.mark.parametrize("how", ["", "no-such-compiler", "false", "cc -no-such-flag", "'cc"])
 def test_without_a_compiler_cells_run_on_torchs_operations(how: str, compiler: Callable[[str], None]) -> None:
     compiler(how)
     for make in CELLS.values():
@@ -212,26 +213,84 @@ def test_without_a_compiler_cells_run_on_torchs_operations(how: str, compiler: C
         assert all(found.isfinite().all() for found in measured(cell, SIZES[1]))
 
 
-@pytest.mark.parametrize("spoilt", ["a file in the way", "an empty library"])
-def test_a_cache_that_cannot_be_used_is_gone_round(
-    spoilt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache and a folder for temporary files of our own; there is a compiler."""
     if compiled.library(torch.float32) is None:
         pytest.skip("no C compiler here")
-    name = Path(str(compiled.library(torch.float32)._name)).name
-    cache, temporary = tmp_path / "cache", tmp_path / "tmp"
-    temporary.mkdir()
-    if spoilt == "a file in the way":
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
+    compiled.library.cache_clear()
+    return tmp_path
+
+
+def place_of(found: object) -> Path:
+    assert isinstance(found, ctypes.CDLL)
+    return Path(found._name)
+
+
+@pytest.mark.parametrize("how", ["a file in the way", "anybody may write there", "a link"])
+def test_a_cache_that_must_not_be_used_is_gone_round(how: str, elsewhere: Path) -> None:
+    cache = elsewhere / "cache"
+    if how == "a file in the way":
         cache.write_text("")
     else:
-        (cache / "rnnlab").mkdir(parents=True)
-        (cache / "rnnlab" / name).write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(temporary))
-    compiled.library.cache_clear()
-    found = compiled.library(torch.float32)
-    assert found is not None
-    assert Path(found._name).is_relative_to(temporary)
+        cache.mkdir()
+        (elsewhere / "other").mkdir()
+        if how == "a link":
+            (cache / "rnnlab").symlink_to(elsewhere / "other")
+        else:
+            (cache / "rnnlab").mkdir()
+            (cache / "rnnlab").chmod(0o777)
+    assert place_of(compiled.library(torch.float32)).is_relative_to(elsewhere / "tmp")
+
+
+def test_a_cut_library_is_made_again(elsewhere: Path) -> None:
+    made = place_of(compiled.library(torch.float32))
+    whole = made.read_bytes()
+    for left in (0, 4000, len(whole) - 1):
+        # another file, since this process has the old one mapped
+        made.unlink()
+        made.write_bytes(whole[:left])
+        compiled.library.cache_clear()
+        assert place_of(compiled.library(torch.float32)) == made
+        assert len(made.read_bytes()) == len(whole)
+
+
+def test_a_home_that_cannot_be_read_and_no_temporary_folder(tmp_path: Path) -> None:
+    code = """
+import os, tempfile, torch
+from rnnlab import compiled
+os.getuid() or os.setresuid(65534, 65534, 65534)
+def none(): raise FileNotFoundError("no usable temporary directory")
+tempfile.gettempdir = none
+assert compiled.library(torch.float32) is None
+"""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o000)
+    environment = {"HOME": str(locked), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("wrong", ["inputs", "lanes", "dtype", "state"])
+def test_what_does_not_fit_is_refused_before_it_is_read(kind: str, wrong: str) -> None:
+    cell = CELLS[kind]()
+    weights, x = weights_of(cell, (3, 2, 4, 2, 5))
+    state = tuple(x.new_zeros(2, 4, 5) for _ in cell.states)
+    if wrong == "inputs":
+        x = x.new_zeros(3, 2, 4, 3)
+    elif wrong == "lanes":
+        weights = Weights(*(weight[:1] for weight in weights[:4]))
+    elif wrong == "dtype":
+        x = x.detach().float()
+        state = tuple(one.float() for one in state)
+    else:
+        state = tuple(one[:1] for one in state)
+    with pytest.raises(ValueError, match="must be"):
+        cell.onward(weights, x, state)
 
 
 def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
