@@ -32,7 +32,7 @@ space:
   lr: {low: 1.0e-3, high: 1.0e-2, log: true}
 search: {design: screen, blocks: 3, nuisance: [lr]}
 replicates: 2
-budget: {updates: 150, evaluations: 15}
+budget: {updates: 600, evaluations: 15}
 """
 NUMBERS = (
     "trial", "number", "seed", "outcome", "update", "score", "test_score", "solved", "accuracy", "verdict",
