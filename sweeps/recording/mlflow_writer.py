@@ -102,6 +102,7 @@ class MlflowWriter:
         self.points = 0
         """Metric points written so far."""
         self.experiment_id = self._experiment(artifact_folder, description)
+        self.run_ids |= self._earlier()
         self.parent_id = self._find(None) or self._parent()
         self._log_text(self.parent_id, "sweep.yaml", spec_yaml)
         if not self._new:
@@ -219,6 +220,26 @@ class MlflowWriter:
         query = f"tags.{names.SWEEP_ID} = '{self.sweep_id}' and tags.{names.TRIAL} = '{wanted}'"
         found = sorted(self.client.search_runs([self.experiment_id], query), key=lambda run: not run.data.params)
         return str(found[0].info.run_id) if found else None
+
+    def _earlier(self) -> dict[int, str]:
+        """Runs of trials that an earlier process made, which may have died before anybody heard of them."""
+        if self._new:
+            return {}
+        found: dict[int, str] = {}
+        with_params: set[int] = set()
+        query, token = f"tags.{names.SWEEP_ID} = '{self.sweep_id}'", None
+        while token is None or token:
+            page = self.client.search_runs([self.experiment_id], query, page_token=token)
+            for run in page:
+                trial = run.data.tags[names.TRIAL]
+                if trial == "all":
+                    continue
+                if int(trial) not in found or (run.data.params and int(trial) not in with_params):  # as `_find`
+                    found[int(trial)] = run.info.run_id
+                if run.data.params:
+                    with_params.add(int(trial))
+            token = page.token or ""
+        return found
 
     def _delete_doubles(self) -> None:
         """Delete runs that a server made late, after the recorder had given up waiting and had made another."""

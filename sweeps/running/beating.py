@@ -53,10 +53,11 @@ def beating(books: Books, folder: Path) -> Iterator[None]:
 def store_runs(books: Books, status: actor.RecorderStatus) -> None:
     """Keep in the lab database where MLflow has the sweep and its trials."""
     before = books.progress.recording
-    known = before.run_ids if before else {}
     if status.experiment_id and (before is None or before.experiment_id is None):
         books.lab.set_mlflow(books.sweep_id, status.experiment_id, status.parent_id)
     for number, run_id in status.run_ids.items():
-        if number not in known:
+        # also of trials that ended under an earlier driver, which may have died before it heard of their runs
+        if number in books.progress.trials and books.runs.get(number) != run_id:
             books.lab.set_trial_run(books.sweep_id, number, run_id)
+            books.runs[number] = run_id
     books.progress.recording = status

@@ -65,11 +65,14 @@ class Books:
         """Training is over and the end is being recorded."""
         self.patience = PATIENCE
         """Seconds for the recorder to take a message."""
+        self.runs: dict[int, str] = {}
+        """MLflow's run of every trial, as the lab database knows it."""
         self._lags: dict[str, int] = {}
         self._left: dict[int, TrialRecord] = {}
 
     def take_over(self, trials: Sequence[TrialRecord]) -> None:
         """Trials of an earlier driver, as rows of the progress; those that have not ended wait to be begun again."""
+        self.runs |= {trial.number: trial.mlflow_run_id for trial in trials if trial.mlflow_run_id}
         for trial in trials:
             if trial.state in OUTCOMES:
                 row = TrialProgress(trial.number, trial.label, self.spec.budget.updates, trial.updates)

@@ -52,10 +52,10 @@ def record_sweep(sweep_id: str, home: Home, seen: Callable[[RecorderStatus, str]
                 last = recorder.close(MLFLOW_STATUS[sweep.status], files, description, tables)
         except Timeout:
             raise PlaceError(f"another `rnnlab sweep record {sweep_id}` is at it; wait for that one") from None
-        known = {trial.number for trial in lab.trials(sweep_id) if trial.mlflow_run_id}
+        unknown = {trial.number for trial in lab.trials(sweep_id) if not trial.mlflow_run_id}
         lab.set_mlflow(sweep_id, str(last.experiment_id), last.parent_id)
         for number, run_id in last.run_ids.items():
-            if number not in known:
+            if number in unknown:
                 lab.set_trial_run(sweep_id, number, run_id)
         lab.event(sweep_id, "recorded", f"{last.points} points sent; {'; '.join(last.lag.lost) or 'nothing is left'}")
         return last

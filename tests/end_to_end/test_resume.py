@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -84,6 +85,21 @@ def test_stopped_before_what_a_dead_driver_left_goes_on(tmp_path: Path, undistur
     with Lab.open(Home(home).lab_url) as lab:
         assert "running" not in {trial.state for trial in lab.trials("night")}
     assert_clean(home)
+    ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home)
+    assert ran.code == 0, ran.err
+    assert_as_undisturbed(home, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_driver_that_died_before_it_heard_of_runs(tmp_path: Path, undisturbed: Ran) -> None:
+    """Its trials ended, the recorder had made their runs, and the lab database did not know yet."""
+    home = tmp_path / "home"
+    driver = begin(home, "run", written(tmp_path))
+    until(home, lambda lab: sum(trial.state == "complete" for trial in lab.trials("night")) >= 2)
+    kill(driver)
+    with contextlib.closing(sqlite3.connect(home / "lab.db")) as lab:
+        lab.execute("UPDATE trials SET mlflow_run_id = NULL")
+        lab.commit()
     ran = rnnlab("sweep", "resume", "night", "--workers", "2", "--json", home=home)
     assert ran.code == 0, ran.err
     assert_as_undisturbed(home, undisturbed)

@@ -387,6 +387,21 @@ def test_a_second_writer_finds_what_the_first_made(store: Any, made_up: Callable
     assert store.runs()["0"].info.status == "FINISHED"
 
 
+def test_a_second_writer_names_runs_that_ended_before_it(store: Any, made_up: Callable[..., Any]) -> None:
+    """The driver may have died before it heard of them."""
+    for number in (0, 3):
+        write(store.writer(), made_up(number).all())
+    ids = {int(trial): run.info.run_id for trial, run in store.runs().items() if trial != "all"}
+    assert set(ids) == {0, 3}
+    # as a server makes one late: the run with params is the trial's
+    late = store.client.create_run(
+        store.client.get_experiment_by_name("first-2").experiment_id, tags={"sweep_id": "first-2", "trial": "3"}
+    )
+    assert store.writer().run_ids == ids
+    store.client.delete_run(late.info.run_id)
+    assert store.writer(sweep_id="another").run_ids == {}
+
+
 def test_two_sweeps_on_one_store_stay_apart(store: Any, made_up: Callable[..., Any]) -> None:
     for sweep_id in ("first-2", "other"):
         write(store.writer(sweep_id=sweep_id), made_up().all())
