@@ -23,6 +23,8 @@ from rnnlab.cells.rnn import RNN
 from rnnlab.training.seeding import generator_for
 from rnnlab.training.subnormal import SMALLEST, flushed
 
+pytestmark = pytest.mark.skipif(compiled.library(torch.float32) is None, reason="no C compiler here (cc)")
+
 CELLS: dict[str, Callable[[], Cell]] = {
     "tanh": lambda: RNN(Tanh()),
     "relu": lambda: RNN(ReLU()),
@@ -215,9 +217,7 @@ def test_without_a_compiler_cells_run_on_torchs_operations(how: str, compiler: C
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache and a folder for temporary files of our own; there is a compiler."""
-    if compiled.library(torch.float32) is None:
-        pytest.skip("no C compiler here")
+    """A cache and a folder for temporary files of our own."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
@@ -294,8 +294,6 @@ def test_what_does_not_fit_is_refused_before_it_is_read(kind: str, wrong: str) -
 
 
 def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    if compiled.library(torch.float32) is None:
-        pytest.skip("no C compiler here")
     code = "import torch; from rnnlab import compiled; assert compiled.library(torch.float32) is not None"
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
     running = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]

@@ -197,6 +197,7 @@ def test_out_of_patience_the_mean_stands_for_the_rest(monkeypatch: pytest.Monkey
     assert "1 shape of 4, whose mean stands for the others" in words
 
 
+@pytest.mark.skipif(compiled.library(torch.float32) is None, reason="no C compiler here (cc)")
 def test_a_plan_says_where_there_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_of({"cell": ["rnn"], "lr": SPACE["lr"]})
     said = []
