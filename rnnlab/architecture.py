@@ -126,8 +126,9 @@ def noise(seeds: Sequence[int], update: int) -> list[torch.Generator]:
     return [generator_for("noise", seed, update) for seed in seeds]
 
 
-def drawn(
-    cell: Cell, steps: int, batch: int, hidden: int, generators: Sequence[torch.Generator]
-) -> list[Tensor] | None:
-    """A zoneout's masks of one layer, (T, S, B, H) a state; None where the cell has none."""
-    return cell.masks(steps, batch, hidden, generators) if isinstance(cell, Zoneout) else None
+def drawn(cell: Cell, x_TSBI: Tensor, hidden: int, generators: Sequence[torch.Generator]) -> list[Tensor] | None:
+    """A zoneout's masks of one layer that reads x, (T, S, B, H) a state; None where the cell has none."""
+    if not isinstance(cell, Zoneout):
+        return None
+    steps, _, batch, _ = x_TSBI.shape
+    return [mask.to(x_TSBI.device) for mask in cell.masks(steps, batch, hidden, generators)]

@@ -43,6 +43,8 @@ class Line:
     """Names of the activations that it is defined for; None: every one."""
     activation: str | None = None
     """Of a cell that takes an activation: which one where none is given."""
+    by_lane: str | None = None
+    """Of a clip: its option that may be a tensor (S,), a value a lane."""
 
     @property
     def own(self) -> bool:

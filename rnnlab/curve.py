@@ -102,5 +102,5 @@ def rms_norm(gradient_TSBH: Tensor) -> NDArray[np.float64]:
     scale_TS = torch.where((largest_TS > 0) & largest_TS.isfinite(), largest_TS, 1.0)
     sums_TS = (g / scale_TS[..., None, None]).square().sum((2, 3))
     norms_TS = scale_TS * (sums_TS / g.shape[2]).sqrt()
-    values: NDArray[np.float64] = norms_TS.T.numpy()
+    values: NDArray[np.float64] = norms_TS.T.cpu().numpy()
     return values

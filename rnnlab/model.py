@@ -175,7 +175,7 @@ class Network(nn.Module):
             d, masks = architecture.stride(layer), None
             if noise is not None and architecture.noisy:
                 weights = architecture.dropped(weights, noise)
-                masks = drawn(self.cell, len(x), x.shape[2], self.hidden, noise)
+                masks = drawn(self.cell, x, self.hidden, noise)
             if masks is not None:
                 h = self._scan(layer, weights, x, None if probe is None else {"h": probe}, masks)["h"]
             elif d > 1:
@@ -229,7 +229,7 @@ class Network(nn.Module):
             masks = None
             if noise is not None and self.architecture.noisy:
                 weights = self.architecture.dropped(weights, noise)
-                masks = drawn(self.cell, steps, batch, self.hidden, noise)
+                masks = drawn(self.cell, x_TSBI, self.hidden, noise)
             with torch.no_grad():
                 states = self._scan(layer, weights, whole, None, masks)
                 whole = self.connected(layer, named, whole, states["h"])
@@ -318,21 +318,32 @@ def between_shapes(architecture: Architecture, hidden: int, depth: int) -> dict[
     return {f"between.{name}_l{layer}": shape for layer in range(1, depth) for name, shape in shapes.items()}
 
 
-def build(spec: ModelSpec, inputs: int, outputs: int | None, length: int, seeds: Sequence[int]) -> Network:
+def build(
+    spec: ModelSpec | Sequence[ModelSpec],
+    inputs: int,
+    outputs: int | None,
+    length: int,
+    seeds: Sequence[int],
+    device: torch.device | str = "cpu",
+) -> Network:
     """A network initialised as `spec` says, a lane a seed, float32.
 
     Args:
+        spec: of all lanes, or one a lane; these differ in nothing but `init` and `bias_init`.
         length: the task's T, which `chrono` needs.
         seeds: of the replicates; a lane's numbers depend on its own seed alone.
+        device: where the parameters lie; they are drawn on the CPU, so that they are the same everywhere.
     """
+    specs = [spec] * len(seeds) if isinstance(spec, ModelSpec) else list(spec)
+    spec = specs[0]
     cell = load_cell(spec.cell, spec.activation)
     architecture = load_architecture(spec)
-    lanes = [_initial(spec, cell, inputs, outputs, length, seed) for seed in seeds]
+    lanes = [_initial(own, cell, inputs, outputs, length, seed) for own, seed in zip(specs, seeds, strict=True)]
     if architecture.between.shapes(spec.hidden):
         lanes = [
             torch.cat([lane, _connections(spec, architecture, seed)]) for lane, seed in zip(lanes, seeds, strict=True)
         ]
-    theta_SP = torch.stack(lanes).float()
+    theta_SP = torch.stack(lanes).float().to(device)
     return Network(cell, inputs, spec.hidden, spec.depth, outputs, theta_SP, architecture)
 
 

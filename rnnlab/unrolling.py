@@ -106,7 +106,7 @@ class Windows:
         batch = whole["h"].shape[2]
         probes_K = {name: self.cut(probe) for name, probe in (probes or {}).items()}
         masks_K = None if masks is None else [self.cut(mask) for mask in masks]
-        here_KM11 = (self.times_KW >= 0).repeat_interleave(batch, 1)[..., None]
+        here_KM11 = (self.times_KW >= 0).repeat_interleave(batch, 1)[..., None].to(x.device)
         seen = [self._before(cell, whole, row - stride) for row in range(stride)]
         for k, x_SMI in enumerate(x):
             if masks_K is None:
@@ -127,7 +127,7 @@ class Windows:
     def _before(self, cell: Cell, whole: Mapping[str, Tensor], row: int) -> tuple[Tensor, ...]:
         """The states at row `row`, negative, of every window: cut off, zeros before the sequence."""
         times_W = self.times_KW[0] + row
-        here_W111 = (times_W >= 0)[:, None, None, None]
+        here_W111 = (times_W >= 0)[:, None, None, None].to(whole["h"].device)
         found = []
         for name in cell.states:
             parts_WSBH = torch.where(here_W111, whole[name].detach()[times_W.clamp(min=0)], 0.0)

@@ -73,14 +73,16 @@ class LSTM(Cell):
         return _kernel(weights, x_TSBI, state)
 
     def fast(self, weights: Weights, x_TSBI: Tensor, probe_TSBH: Tensor | None = None) -> Tensor:
-        """`scan` where it runs compiled; else torch's fused kernel, lane by lane, which tells h alone.
+        """`scan` where it runs compiled, and on a GPU, which it fills with lanes; else torch's fused kernel, lane by
+        lane, which tells h alone.
 
         With a probe e that kernel reads [x_t, e_{t-1}] through [W_ih, W_hh]: e is added to h where the next
         step reads it, and here where the loss does, so the gradient at e_t has every path of dL/dh_t. Of wide layers
         `scan` is then the faster way: the kernel's extra products grow with the square of H.
         """
         w_ih, w_hh, *_ = weights
-        if takes(x_TSBI, w_hh.shape[-1]) or (probe_TSBH is not None and w_hh.shape[-1] >= WIDE):
+        by_hand = x_TSBI.device.type != "cpu" or (probe_TSBH is not None and w_hh.shape[-1] >= WIDE)
+        if by_hand or takes(x_TSBI, w_hh.shape[-1]):
             return self.scan(weights, x_TSBI, None if probe_TSBH is None else {"h": probe_TSBH})["h"]
         if probe_TSBH is not None:
             earlier_TSBH = torch.cat([torch.zeros_like(probe_TSBH[:1]), probe_TSBH[:-1]])

@@ -70,7 +70,7 @@ class Zoneout(Cell):
         return _Drawn(self, masks)
 
     def masks(self, steps: int, batch: int, hidden: int, generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """m of every state, (T, S, B, H), bool; a lane's from its own generator."""
+        """m of every state, (T, S, B, H), bool, on the CPU; a lane's from its own generator."""
         return [
             torch.stack([torch.rand(steps, batch, hidden, generator=g) < p for g in generators], 1) for p in self.keep
         ]

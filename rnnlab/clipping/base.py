@@ -19,7 +19,8 @@ NORM_GUARD = 1e-6
 class Clip(ABC):
     """A rule on the gradient of an update. It never sees a non-finite gradient: such a lane stands still.
 
-    What it remembers between updates are attributes that are numbers or tensors, which checkpoints hold.
+    What it remembers between updates are attributes that are numbers or tensors with lanes first, which checkpoints
+    hold: a trial's rows, where several trials are lanes beside each other.
     """
 
     skips: ClassVar[bool] = False
@@ -27,6 +28,12 @@ class Clip(ABC):
 
     def attach(self, network: Network) -> None:  # noqa: B027 - most have nothing to learn
         """Learn of lanes and parameters; called once, before the first update."""
+
+    def place(self, device: torch.device) -> None:
+        """Move what it remembers to where gradients are; called once, after `attach`."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
 
     def limit(self) -> Limit | None:
         """What is done to delta_t at every t of this update's backward pass; None: nothing."""

@@ -37,14 +37,18 @@ class PercentileClip(Clip):
         self.sorted_SN = torch.zeros(network.lanes, FIRST, dtype=torch.float64)
         self.seen_S = torch.zeros(network.lanes, dtype=torch.int64)
 
+    def place(self, device: torch.device) -> None:
+        """Nothing: norms are sorted on the CPU, number by number."""
+
     def __call__(self, g_SP: Tensor, norm_S: Tensor) -> Tensor:
         if int(self.seen_S.max()) == self.sorted_SN.shape[1]:
             self.sorted_SN = torch.cat([self.sorted_SN, torch.zeros_like(self.sorted_SN)], 1)
         share_S = self.percentile_S.expand(len(norm_S)) / 100
-        threshold_S = torch.full_like(norm_S, torch.inf)
-        for lane in norm_S.nonzero().flatten().tolist():
-            threshold_S[lane] = self._see(lane, float(norm_S[lane]), float(share_S[lane]))
-        return shorten(g_SP, norm_S, threshold_S)
+        norms_S = norm_S.cpu()
+        threshold_S = torch.full_like(norms_S, torch.inf)
+        for lane in norms_S.nonzero().flatten().tolist():
+            threshold_S[lane] = self._see(lane, float(norms_S[lane]), float(share_S[lane]))
+        return shorten(g_SP, norm_S, threshold_S.to(norm_S.device))
 
     def _see(self, lane: int, norm: float, share: float) -> float:
         """The percentile of the norms that a lane has had, with one more."""

@@ -160,7 +160,7 @@ def _curves(
 
     def by_lag(found_TSBN: Tensor, missing: float) -> Tensor:
         found_KSBN = found_TSBN[times_KB, :, columns].transpose(1, 2)
-        return found_KSBN.masked_fill(~here_KB[:, None, :, None], missing)
+        return found_KSBN.masked_fill(~here_KB[:, None, :, None].to(found_KSBN.device), missing)
 
     values = [{name: rms_norm(by_lag(g, 0.0)) / np.sqrt(share_K) for name, g in layer.items()} for layer in gradients]
     # of each lane, whether a norm came so near to the end of float64 that later ones may have passed it
@@ -175,7 +175,7 @@ def _curves(
         for name, values_SK in by_state.items():
             log10_SK = None
             if logs is not None:
-                logs_KSB = by_lag(logs[layer][name].unsqueeze(-1), -torch.inf).squeeze(-1)
+                logs_KSB = by_lag(logs[layer][name].unsqueeze(-1), -torch.inf).squeeze(-1).cpu()
                 ln_KS = torch.logsumexp(2 * np.log(10) * logs_KSB, 2) / 2
                 mean_KS = ln_KS / np.log(10) - 0.5 * here_KB.sum(1, keepdim=True).double().log10()
                 with np.errstate(divide="ignore", invalid="ignore"):

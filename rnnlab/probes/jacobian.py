@@ -39,10 +39,10 @@ def jacobian_curves(context: ProbeContext) -> list[Curve]:
         values_KSNH = torch.where(finite[..., None], values_KSNH, torch.inf)
         values_KSH = values_KSNH.log().mean(2).exp()
         top, low = values_KSH[..., 0], values_KSH[..., -1]
-        condition_SK = torch.where(top > 0, top / low, torch.inf).nan_to_num(nan=torch.inf).T.numpy()
+        condition_SK = torch.where(top > 0, top / low, torch.inf).nan_to_num(nan=torch.inf).T.cpu().numpy()
         curves.append(_row("condition", condition_SK, state, layer, context.update))
         for lag, values_SH in zip(lags, values_KSH, strict=True):
-            curves.append(_row(f"lag{lag}", values_SH.numpy(), state, layer, context.update))
+            curves.append(_row(f"lag{lag}", values_SH.cpu().numpy(), state, layer, context.update))
     return curves
 
 
@@ -60,7 +60,7 @@ def jacobians(network: Network, x_TSBI: Tensor, theta_SP: Tensor, lags: list[int
     found = [x_TSBI.new_empty(len(lags), lanes, batch, size, size) for _ in range(network.depth)]
     together = max(1, ENTRIES // (steps * lanes * size))
     for b in range(batch):
-        for unit_RH in torch.split(torch.eye(size, dtype=x_TSBI.dtype), together):
+        for unit_RH in torch.split(torch.eye(size, dtype=x_TSBI.dtype, device=x_TSBI.device), together):
             x_TSRI = x_TSBI[:, :, b : b + 1].expand(-1, -1, len(unit_RH), -1)
             by_layer = anchor_gradients(network, x_TSRI, theta_SP, state=state, v_BH=unit_RH)
             row = int(unit_RH[0].argmax())

@@ -13,5 +13,5 @@ def loss_curve(context: ProbeContext) -> list[Curve]:
     every t, never trained there) and the curve is named `anytime_loss`. Source: ours. Cost: free beside `total`.
     """
     every = len(context.task.positions) == context.task.length
-    values = context.gradients.loss_TSB.mean(2).T.numpy()
+    values = context.gradients.loss_TSB.mean(2).T.cpu().numpy()
     return [Curve("loss" if every else "anytime_loss", "timestep", values, update=context.update)]

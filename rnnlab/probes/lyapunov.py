@@ -29,7 +29,7 @@ def lyapunov_curve(context: ProbeContext) -> list[Curve]:
     """
     x_TSBI = context.x_TSBI[:, :, :SEQUENCES]
     values_SM = lyapunov_exponents(context.network, x_TSBI, context.theta_SP, LEADING)
-    return [Curve("lyapunov", "index", values_SM.numpy(), update=context.update)]
+    return [Curve("lyapunov", "index", values_SM.cpu().numpy(), update=context.update)]
 
 
 def lyapunov_exponents(network: Network, x_TSBI: Tensor, theta_SP: Tensor, count: int | None = None) -> Tensor:
@@ -48,7 +48,7 @@ def lyapunov_exponents(network: Network, x_TSBI: Tensor, theta_SP: Tensor, count
     whole = sum(strides) * len(names) * size
     count = whole if count is None else min(count, whole)
     draws = torch.randn(whole, count, dtype=x_TSBI.dtype, generator=generator_for("lyapunov"))
-    q_SBDM = torch.linalg.qr(draws)[0].expand(lanes, batch, -1, -1)
+    q_SBDM = torch.linalg.qr(draws)[0].to(x_TSBI.device).expand(lanes, batch, -1, -1)
     with torch.no_grad():
         seen = network.states(x_TSBI, theta_SP)
         sums_SBM = x_TSBI.new_zeros(lanes, batch, count)

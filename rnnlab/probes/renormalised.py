@@ -36,12 +36,13 @@ def anchor_log10_norms(
     steps, lanes, batch, size = seen[0]["h"].shape
     zero_SBH = x_TSBI.new_zeros(lanes, batch, size)
     found = [{name: x_TSBI.new_empty(steps, lanes, batch) for name in names} for _ in layers]
-    nothing_SB = torch.full((lanes, batch), NOTHING, dtype=torch.float64)
+    nothing_SB = x_TSBI.new_full((lanes, batch), NOTHING)
     # of each layer, what its states at t, t - 1, ... t - d + 1 have been given so far, at t mod d
     strides = [network.architecture.stride(layer) for layer in range(network.depth)]
     adjoints = [[tuple(zero_SBH for _ in names)] * d for d in strides]
     exponents = [[nothing_SB] * d for d in strides]
     first_B = Windows(steps, *truncate).reached(last_B) if truncate else torch.zeros_like(last_B)
+    first_B, last_B, v_BH = first_B.to(x_TSBI.device), last_B.to(x_TSBI.device), v_BH.to(x_TSBI)
     for t in range(steps - 1, -1, -1):
         anchored = (last_B == t).to(v_BH.dtype)
         start = tuple((v_BH * anchored[:, None]).expand_as(zero_SBH) if n == state else zero_SBH for n in names)

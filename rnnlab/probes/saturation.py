@@ -25,10 +25,10 @@ def saturation_curves(context: ProbeContext) -> list[Curve]:
     curves = []
     for layer in range(context.network.depth):
         for name, (value, slope) in gate_values(context, layer).items():
-            flat_ST = (slope < FLAT).double().mean((2, 3)).T.numpy()
+            flat_ST = (slope < FLAT).double().mean((2, 3)).T.cpu().numpy()
             curves.append(Curve("saturation", "timestep", flat_ST, None, layer, context.update, part=name))
             if name in context.network.cell.gates and name not in CANDIDATES:
-                mean_ST = value.mean((2, 3)).T.numpy()
+                mean_ST = value.mean((2, 3)).T.cpu().numpy()
                 curves.append(Curve("gate", "timestep", mean_ST, None, layer, context.update, part=name))
     return curves
 

@@ -69,7 +69,7 @@ def exponents_of(network: Network, x_TSBI: Tensor, theta_SP: Tensor, count: int)
     blocks = sum(strides) * each
     count = min(count, blocks * size)
     draws = torch.randn(blocks * size, count, dtype=x_TSBI.dtype, generator=generator_for("lyapunov"))
-    q_SBDM = torch.linalg.qr(draws)[0].expand(lanes, batch, -1, -1)
+    q_SBDM = torch.linalg.qr(draws)[0].to(x_TSBI.device).expand(lanes, batch, -1, -1)
     # the states of a block, each sequence there once for each of the M tangents
     z = [x_TSBI.new_zeros(lanes, batch * count, size) for _ in range(blocks)]
     sums_SBM = x_TSBI.new_zeros(lanes, batch, count)

@@ -35,6 +35,14 @@ class Batch:
     x_TNI: Tensor
     y_TN: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(self.x_TNI.to(device), self.y_TN.to(device))
+
+    def first(self, count: int) -> Batch:
+        """The first sequences."""
+        return Batch(self.x_TNI[:, :count], self.y_TN[:, :count])
+
 
 @dataclass(frozen=True)
 class Success:

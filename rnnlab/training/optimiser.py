@@ -25,7 +25,7 @@ class Optimiser(ABC):
 
     def __init__(self, theta_SP: Tensor, lr_S: Tensor) -> None:
         self.theta_SP = theta_SP
-        self.lr_S1 = lr_S.to(theta_SP.dtype)[:, None]
+        self.lr_S1 = lr_S.to(theta_SP)[:, None]
         self.done = 0
 
     def step(self, g_SP: Tensor, alive_S: Tensor) -> None:

@@ -69,7 +69,7 @@ def recomputed_loss(
         own = None
         if noise is not None and network.architecture.noisy:
             weights = network.architecture.dropped(weights, noise)
-            own = drawn(network.cell, len(x_TSBI), x_TSBI.shape[2], network.hidden, noise)
+            own = drawn(network.cell, x_TSBI, network.hidden, noise)
         cell, weights = network.cell.folded(weights)
         cells.append(cell)
         masks.append(own)

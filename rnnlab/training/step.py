@@ -22,11 +22,13 @@ SQUARED = 1e18
 """Norm of a gradient whose entries float32 may not be able to square."""
 CHUNK = 256
 """Sequences evaluated at once: bounds memory on long tasks."""
+TOGETHER = 32
+"""Lanes beyond which fewer sequences are, for the same reason."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one update came to, every field (S,).
+    """What one update came to, every field (S,), on the CPU.
 
     Args:
         loss_S: training loss. norm_S: gradient norm before clipping, float64, 0 in lanes that are not alive.
@@ -83,7 +85,7 @@ def update(
     number: int = 1,
     checkpointing: Length | None = None,
 ) -> Step:
-    """One update of the lanes that are alive, from a batch a lane.
+    """One update of the lanes that are alive, from a batch a lane, on the network's device.
 
     Finiteness is checked before clipping: with one inf, clipping by norm makes zeros and NaN, and a NaN
     spoils every entry (SCIENCE.md 1.3). A lane that fails there is left as it was before this update. Subnormal numbers
@@ -95,8 +97,10 @@ def update(
         checkpointing: timesteps of a segment whose activations are computed again; None: all are kept. With it there
             is neither a regulariser nor a clip that limits delta_t.
     """
-    x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1)
-    y_TSB = torch.stack([batch.y_TN for batch in batches], 1)
+    device = network.theta.device
+    x_TSBI = torch.stack([batch.x_TNI for batch in batches], 1).to(device)
+    y_TSB = torch.stack([batch.y_TN for batch in batches], 1).to(device)
+    alive_S = alive_S.to(device)
     if checkpointing is None:
         regulariser = regulariser or NoRegulariser()
         found = _kept(network, task, x_TSBI, y_TSB, clip.limit(), regulariser, noise, number)
@@ -132,7 +136,9 @@ def update(
     # a loss that is not finite is no number to go on with
     loss_S = torch.where(skipped_S, torch.nan, loss_S.detach())
     penalty_S = None if penalty_S is None else penalty_S.detach().double()
-    return Step(loss_S, norm_S, applied_S, kept_S, failed, skipped_S, penalty_S)
+    failed = {cause: lanes_S.cpu() for cause, lanes_S in failed.items()}
+    penalty_S = None if penalty_S is None else penalty_S.cpu()
+    return Step(loss_S.cpu(), norm_S.cpu(), applied_S.cpu(), kept_S.cpu(), failed, skipped_S.cpu(), penalty_S)
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,8 @@ def _finite(optimiser: Optimiser) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss and accuracy of every lane on one split, float64 (S,); accuracy None for mse without a tolerance."""
+    """Loss and accuracy of every lane on one split, float64 (S,), on the CPU; accuracy None for mse without a
+    tolerance."""
 
     loss_S: Tensor
     accuracy_S: Tensor | None
@@ -207,8 +214,9 @@ class Evaluation:
 def evaluate(network: Network, task: Task, batch: Batch) -> Evaluation:
     """Loss as the task combines it, and the share of right classes, over all sequences of a split."""
     losses, rights = [], []
-    for start in range(0, batch.x_TNI.shape[1], CHUNK):
-        part = slice(start, start + CHUNK)
+    chunk = max(1, min(CHUNK, CHUNK * TOGETHER // network.lanes))
+    for start in range(0, batch.x_TNI.shape[1], chunk):
+        part = slice(start, start + chunk)
         h_TSBH, y = network.top(batch.x_TNI[:, None, part]), batch.y_TN[:, None, part]
         out, asked = network.read(_at(task.positions, h_TSBH)), _at(task.positions, y)
         losses.append(task.combined(loss_by_timestep(task.objective, out, asked).double()))
@@ -217,5 +225,5 @@ def evaluate(network: Network, task: Task, batch: Batch) -> Evaluation:
         right = correct_by_timestep(task.objective, out, asked, task.tolerance)
         if right is not None:
             rights.append(right.double().mean(0))
-    accuracy_S = torch.cat(rights, 1).mean(1) if rights else None
-    return Evaluation(torch.cat(losses, 1).mean(1), accuracy_S)
+    accuracy_S = torch.cat(rights, 1).mean(1).cpu() if rights else None
+    return Evaluation(torch.cat(losses, 1).mean(1).cpu(), accuracy_S)

@@ -120,7 +120,7 @@ def load(lab: Lab, sweep_id: str, lag: int | None = None) -> SweepData:
 
 def lag_of(spec: SweepSpec) -> int:
     """The lag of a sweep's task at the first point of its space."""
-    from rnnlab.training.loop import load_task
+    from rnnlab.training.stack import load_task
 
     first = next(spec.parsed_space.points(lambda dimension: dimension.corners))
     return load_task(spec.trial(0, first)).lag

@@ -6,8 +6,8 @@ from typing import Any
 
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.spec import TrialSpec
-from rnnlab.training.loop import RECORDS
 from rnnlab.training.outcome import Outcome
+from rnnlab.training.stack import RECORDS
 from sweeps.checking.sides import LabSide
 from sweeps.recording import names
 from sweeps.recording.finals import finals_of

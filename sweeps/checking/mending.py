@@ -22,8 +22,8 @@ from mlflow.tracking import MlflowClient
 from rnnlab.curve import Curve
 from rnnlab.errors import PlaceError
 from rnnlab.spec import TrialSpec
-from rnnlab.training.loop import load_task
 from rnnlab.training.seeding import seed_of
+from rnnlab.training.stack import load_task
 from sweeps.checking.check import Checked, Progress, check_sweep
 from sweeps.checking.expected import PARENT, died, evaluated, finals_in, known_until, over_of, tags_of
 from sweeps.checking.findings import KINDS, Finding

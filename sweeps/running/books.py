@@ -206,7 +206,7 @@ class Books:
         seeds = [replicate_seed(trial.seed, trial.block, r) for r in range(trial.replicates)]
         task_key = trial.task.model_dump_json()
         if task_key not in self._lags:
-            from rnnlab.training.loop import load_task
+            from rnnlab.training.stack import load_task
 
             self._lags[task_key] = load_task(trial).lag
         purpose = self._purpose(slot, label, picks)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from filelock import FileLock, Timeout
 
 from rnnlab.errors import PlaceError
-from rnnlab.training.loop import load_task
+from rnnlab.training.stack import load_task
 from sweeps.home import Home
 from sweeps.recording.actor import RECORDING_LOCK, RecorderProcess, RecorderStatus, writer_arguments
 from sweeps.recording.lag import waiting_in

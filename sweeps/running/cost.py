@@ -22,7 +22,8 @@ from rnnlab.compiled import library
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.recorder import MemoryRecorder
 from rnnlab.spec import TrialSpec
-from rnnlab.training.loop import RECORDS, Trainer
+from rnnlab.training.loop import Trainer
+from rnnlab.training.stack import RECORDS
 from rnnlab.training.step import evaluate
 from sweeps.recording.names import charted, steps
 

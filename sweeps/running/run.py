@@ -214,7 +214,7 @@ def _check_trials(spec: SweepSpec, trials: Sequence[TrialRecord]) -> None:
 
 def _check_data(spec: SweepSpec) -> int:
     """The task's lag. Loads every task of the space: a missing or spoilt file is told before anything is made."""
-    from rnnlab.training.loop import load_task
+    from rnnlab.training.stack import load_task
 
     points = spec.parsed_space.points(lambda dimension: dimension.corners)
     trials: dict[str, TrialSpec] = {}

@@ -24,8 +24,9 @@ from rnnlab.probes.total import total_curves
 from rnnlab.probes.weight_share import weight_deltas
 from rnnlab.spec import ModelSpec, TrialSpec
 from rnnlab.tasks.base import Batch
-from rnnlab.training.loop import Trainer, load_task, train
+from rnnlab.training.loop import Trainer, train
 from rnnlab.training.seeding import generator_for
+from rnnlab.training.stack import load_task
 from rnnlab.unrolling import Windows, interleaved, restored
 from rnnlab.written import validated
 

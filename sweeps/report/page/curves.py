@@ -133,7 +133,7 @@ class TaskFacts:
         """I, mean of x^2 over the probe batch, T, and the objective; None where the task cannot be read here."""
         key = spec.task.model_dump_json()
         if key not in self._known:
-            from rnnlab.training.loop import load_task
+            from rnnlab.training.stack import load_task
 
             try:
                 task = load_task(spec)

@@ -11,7 +11,8 @@ from simulated import SPACE
 from rnnlab import compiled
 from rnnlab.probes.schedule import probe_updates
 from rnnlab.recorder import MemoryRecorder
-from rnnlab.training.loop import Trainer, load_task
+from rnnlab.training.loop import Trainer
+from rnnlab.training.stack import load_task
 from rnnlab.written import validated
 from sweeps.recipes import RECIPES
 from sweeps.report.plan import plan_of, sampled, sentences, span
