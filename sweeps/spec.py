@@ -48,7 +48,7 @@ class SweepSpec(Spec):
     objective: Literal["score"] = "score"
     """What the search minimises: log10(validation loss / trivial baseline)."""
     resources: ResourcesSpec = ResourcesSpec()
-    """What each trial is given of a machine: `{cpus: 1, gpus: 0, memory: 2GB}`."""
+    """What each trial is given of a machine, and how many share it: `{cpus: 1, gpus: 0, memory: 2GB, stack: 1}`."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -69,6 +69,11 @@ class SweepSpec(Spec):
                 decode(self._base, space, picks, seed=self.search.seed, block=0)
             except SpecError as error:
                 raise SpecError(f"space: with {shown}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _stacked(self) -> Self:
+        check_stack(self.resources, self.search)
         return self
 
     def _check_base(self) -> None:
@@ -154,3 +159,14 @@ class SweepSpec(Spec):
             SpecError: with everything that is wrong in one message.
         """
         return validated(cls, read_spec_file(path), str(path))
+
+
+def check_stack(resources: ResourcesSpec, search: SearchSpec) -> None:
+    """Raises:
+    SpecError: trials side by side, and a pruner that would end one of them.
+    """
+    if resources.stack > 1 and search.pruner.kind != "none":
+        raise SpecError(
+            f"resources.stack is {resources.stack}, but trials side by side go on together, and search.pruner "
+            f"{search.pruner.kind!r} would end one alone; set one of them to its default (stack: 1, pruner: none)"
+        )

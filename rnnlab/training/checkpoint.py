@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rnnlab.errors import DataError
+from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome, ReplicateResult
 from rnnlab.training.stack import Stack
 
@@ -47,10 +48,11 @@ def save(trainer: Stack, path: Path, before: Callable[[], None] = lambda: None, 
     for fields in replicates:
         if fields["outcome"] == Outcome.INTERRUPTED:
             fields["outcome"] = Outcome.RUNNING.value
-    state = {
+    state: dict[str, Any] = {
         "format": FORMAT,
         "spec": trainer.specs[trial].model_dump_json(),
         "done": trainer.done,
+        "updates": result.updates,
         "theta": _own(trainer.network.theta.data, rows, trainer),
         "alive": _own(trainer.alive_S, rows, trainer),
         "streams": [stream.get_state() for stream in trainer.streams[rows]],
@@ -84,10 +86,7 @@ def restore(trainer: Stack, *paths: Path) -> None:
     Raises:
         DataError: a file is not whole, of another format, or of another spec.
     """
-    states = [_read(path) for path in paths]
-    for path, state, spec in zip(paths, states, trainer.specs, strict=True):
-        if state["spec"] != spec.model_dump_json():
-            raise DataError(f"{path} is a checkpoint of another trial; remove it to start this one from its beginning")
+    states = [_read(path, spec) for path, spec in zip(paths, trainer.specs, strict=True)]
     (trainer.done,) = {state["done"] for state in states}
     each = trainer.shared.replicates
     trainer.network.theta.data.copy_(torch.cat([state["theta"] for state in states]))
@@ -103,20 +102,21 @@ def restore(trainer: Stack, *paths: Path) -> None:
         result.replicates = [
             ReplicateResult(**{**fields, "outcome": Outcome(fields["outcome"])}) for fields in state["replicates"]
         ]
-        result.updates, result.done = state["done"], state["finished"]
+        result.done = state["finished"]
+        result.updates = state.get("updates", state["done"])  # one that ended beside others may have done fewer
         result.seconds, result.cpu_seconds = state["seconds"], state["cpu_seconds"]
 
 
-def update_of(path: Path) -> int:
-    """The update that a file was written after.
+def update_of(path: Path, spec: TrialSpec) -> int:
+    """The update that a trial's file was written after.
 
     Raises:
-        DataError: it is not whole, or of another format.
+        DataError: the file is not whole, of another format, or of another spec.
     """
-    return int(_read(path)["done"])
+    return int(_read(path, spec)["done"])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, spec: TrialSpec) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
         found = state["format"]
@@ -126,6 +126,8 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     if found != FORMAT:
         raise DataError(f"{path} has the checkpoint format {found}, but this rnnlab reads {FORMAT}; remove it")
+    if state["spec"] != spec.model_dump_json():
+        raise DataError(f"{path} is a checkpoint of another trial; remove it to start this one from its beginning")
     return state
 
 

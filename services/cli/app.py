@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -62,6 +63,7 @@ def main() -> None:
         typer.echo(f"error: {place}; mend that and try again", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's own end would let a further one kill it
         sys.exit(130)
 
 

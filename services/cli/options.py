@@ -25,7 +25,12 @@ CpusOption = Annotated[
     int | None, typer.Option("--cpus-per-trial", min=1, help="Processors of a trial, and its threads (spec: 1).")
 ]
 GpusOption = Annotated[
-    float | None, typer.Option("--gpus-per-trial", min=0, help="GPUs that a trial reserves, or a fraction (spec: 0).")
+    float | None,
+    typer.Option("--gpus-per-trial", min=0, help="GPUs, or a fraction of one, that a trial trains on (spec: 0)."),
+]
+StackOption = Annotated[
+    int | None,
+    typer.Option("--stack", min=1, help="Trials of one shape that share a process, and its GPU, as lanes (spec: 1)."),
 ]
 MemoryOption = Annotated[
     str | None,

@@ -16,6 +16,7 @@ from services.cli.options import (
     JsonOption,
     MemoryOption,
     PatienceOption,
+    StackOption,
     SweepArgument,
     WorkersOption,
     home_at,
@@ -33,6 +34,7 @@ def resume(
     cpus: CpusOption = None,
     gpus: GpusOption = None,
     memory: MemoryOption = None,
+    stack: StackOption = None,
     server: remote.ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,7 +52,7 @@ def resume(
     def go_on(**options: object) -> object:
         return resume_sweep(id, place, **options)  # type: ignore[arg-type]
 
-    resources = {"cpus": cpus, "gpus": gpus, "memory": memory}
+    resources = {"cpus": cpus, "gpus": gpus, "memory": memory, "stack": stack}
     drive(
         go_on, place, workers=workers, address=address, max_failures=max_failures, resources=resources, as_json=as_json
     )

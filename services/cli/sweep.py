@@ -19,6 +19,7 @@ from services.cli.options import (
     NightlyOption,
     PatienceOption,
     QuickOption,
+    StackOption,
     SweepArgument,
     WorkersOption,
     home_at,
@@ -58,6 +59,7 @@ def run(
     cpus: CpusOption = None,
     gpus: GpusOption = None,
     memory: MemoryOption = None,
+    stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a sweep here, print its findings and write its report; Ctrl-C once stops gently, `resume` goes on.
@@ -73,7 +75,7 @@ def run(
 
         return run_sweep(spec, place, again=what in RECIPES, **options)  # type: ignore[arg-type]
 
-    resources = {"cpus": cpus, "gpus": gpus, "memory": memory}
+    resources = {"cpus": cpus, "gpus": gpus, "memory": memory, "stack": stack}
     drive(
         begin, place, workers=workers, address=address, max_failures=max_failures, resources=resources, as_json=as_json
     )

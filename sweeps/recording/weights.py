@@ -24,7 +24,7 @@ from sweeps.recording.names import WEIGHTS_FILE
 if TYPE_CHECKING:
     from torch import nn
 
-    from rnnlab.training.loop import Trainer
+    from rnnlab.training.stack import Stack
 
 EXAMPLES = 2
 """Validation sequences kept beside the weights: the model's input example."""
@@ -69,29 +69,33 @@ class Weights:
         return exported(network, 0)
 
 
-def keep(trainer: Trainer, trial: int, sweep_folder: Path) -> Path | None:
+def keep(trainer: Stack, trial: int, sweep_folder: Path, place: int = 0) -> Path | None:
     """Keep the weights of a trial that used its budget, of its best replicate by validation score; the file.
 
     None where no replicate finished. Float32: 4 P bytes and two sequences.
 
+    Args:
+        trial: its number. place: which of several trials side by side it is.
+
     Raises:
         OSError: the file cannot be written.
     """
-    finished = [r for r in trainer.result.replicates if r.outcome is Outcome.FINISHED]
+    result = trainer.results[place]
+    finished = [r for r in result.replicates if r.outcome is Outcome.FINISHED]
     if not finished:
         return None
     best = min(finished, key=lambda r: (r.score, r.number))
     task = trainer.task
     said = {
         "trial": trial,
-        "score": trainer.result.score,
+        "score": result.score,
         "replicate": best.number,
         "replicate_score": best.score,
         "inputs": task.inputs,
         "outputs": task.outputs,
         "objective": task.objective,
         "at": task.where,
-        "spec": trainer.spec.model_dump_json(),
+        "spec": trainer.specs[place].model_dump_json(),
     }
     path = trial_folder(sweep_folder, trial) / WEIGHTS_FILE
     half_written = path.with_suffix(".part")
@@ -100,7 +104,7 @@ def keep(trainer: Trainer, trial: int, sweep_folder: Path) -> Path | None:
             np.savez(
                 file,
                 said=np.array(json.dumps(said)),
-                theta_P=trainer.network.theta.detach()[best.number].float().numpy(),
+                theta_P=trainer.network.theta.detach()[trainer.rows(place)][best.number].float().cpu().numpy(),
                 example_BTI=task.validation.x_TNI[:, :EXAMPLES].transpose(0, 1).float().numpy(),
             )
         os.replace(half_written, path)

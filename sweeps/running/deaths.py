@@ -46,12 +46,17 @@ class Deaths(tune.Callback):  # type: ignore[misc]
         takes it up again.
         """
         # on the driver's own disk: Tune's `get_error` looks where it would have copied it to, later
-        files = [Path(t.error_file) for t in self._trials if t.config.get("number") == number and t.error_file]
+        files = [Path(t.error_file) for t in self._trials if t.error_file and number in numbers_of(t.config)]
         errors = "".join(file.read_text() for file in files if file.is_file())
         causes = [cause_of(said) for said in re.split(r"^Failure # \d+ ", errors, flags=re.MULTILINE)[1:]]
         if causes and causes[-1] == MISPLACED:
             return Outcome.INTERRUPTED, place_of(errors)
         return Outcome.FAILED, told(causes)
+
+
+def numbers_of(config: dict[str, Any]) -> list[int]:
+    """The trials of a worker's config."""
+    return [member["number"] for member in (config, *config.get("beside", ()))]
 
 
 def cause_of(said: str) -> str:

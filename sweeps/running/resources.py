@@ -29,19 +29,21 @@ Size = Annotated[ByteSize, PlainSerializer(size_text, return_type=str)]
 
 
 class ResourcesSpec(Spec):
-    """What every trial of a sweep is given, in one process on one node.
+    """What every trial of a sweep is given in one process on one node, alone or with those of its stack.
 
-    No part of a sweep's content hash: it says where a trial is trained, not what. Only `cpus` may show in the numbers:
-    a sum over several threads is taken in another order, so that last digits are those of equal `cpus`.
+    No part of a sweep's content hash: it says where a trial is trained, not what. Its last digits may show it: a sum
+    over several threads, over more lanes or on a GPU is taken in another order.
     """
 
     cpus: int = Field(1, ge=1)
     """Processors, and torch's threads."""
     gpus: float = Field(0.0, ge=0)
-    """GPUs or a fraction of one. Training runs on the CPU: they are reserved, and idle."""
+    """GPUs or a fraction of one, on which a trial then trains; 0: on the CPU."""
     memory: Size | None = Field(None, ge=10**6)
     """Reserved by Ray, and held: a trial that asks for more than this, beside what an idle worker has, fails.
-    Written with its unit, `512MB` or `2GiB`; None: neither."""
+    Written with its unit, `512MB` or `2GiB`; None: neither. Where a trial has a GPU it is reserved alone."""
+    stack: int = Field(1, ge=1, le=1000)
+    """Trials of one shape that share a process and its `cpus` and `gpus`, as lanes of one network: what fills a GPU."""
 
     @property
     def asked(self) -> dict[str, float]:

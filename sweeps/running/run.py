@@ -23,7 +23,7 @@ from sweeps.running.nodes import check_nodes
 from sweeps.running.progress import NoWatcher, Watcher
 from sweeps.running.resources import ResourcesSpec
 from sweeps.search.past import JUDGED, Past
-from sweeps.spec import CHECKED, SweepSpec
+from sweeps.spec import CHECKED, SweepSpec, check_stack
 from sweeps.store import Lab, ReportRecord, TrialRecord
 
 MAX_FAILURES = 3
@@ -139,7 +139,9 @@ def with_resources(spec: SweepSpec, resources: Mapping[str, Any] | None) -> Swee
     if not asked:
         return spec
     plain = spec.resources.model_dump(mode="json") | asked
-    return spec.model_copy(update={"resources": validated(ResourcesSpec, plain, "resources")})
+    given = validated(ResourcesSpec, plain, "resources")
+    check_stack(given, spec.search)
+    return spec.model_copy(update={"resources": given})
 
 
 @contextlib.contextmanager

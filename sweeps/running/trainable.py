@@ -13,12 +13,12 @@ import torch
 from ray import tune
 from ray.exceptions import RayActorError
 
-from rnnlab.errors import DataError
+from rnnlab.errors import DataError, PlaceError
 from rnnlab.spec import TrialSpec
-from rnnlab.training.checkpoint import restore, save
-from rnnlab.training.loop import Trainer
-from rnnlab.training.outcome import Outcome, TrialResult
+from rnnlab.training.checkpoint import restore, save, update_of
+from rnnlab.training.outcome import Outcome
 from rnnlab.training.scale import HIGHEST
+from rnnlab.training.stack import Stack
 from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, STOP_FILE, place_behind, trial_folder
 from sweeps.recording.actor import actor_name
 from sweeps.recording.sending import ActorRecorder
@@ -47,11 +47,19 @@ class StopFile:
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """One trial. `config` holds `number`, `spec` (JSON), `sweep_id` and `folder`, the sweep's own."""
+    """A trial, or several of one shape side by side. `config` holds `number`, `spec` (JSON) and `told` of the first,
+    `beside`: the same of the others, and `sweep_id` and `folder`, the sweep's own.
+
+    Trials side by side share a network and nothing else: each has its checkpoint and its recorder. Those that are not
+    at the same update, where an earlier worker died between two checkpoints, are trained one group after another; and
+    where something goes wrong in a group, each of it is trained alone, so that an error is told of the one it belongs
+    to.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(config["cpus"])
-        self._memory = HeldMemory(config["memory"])
+        # a GPU's driver maps more memory than a limit of this process would leave it
+        self._memory = HeldMemory(None if config["gpus"] else config["memory"])
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -61,10 +69,18 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         check_place(Path(config["folder"]), config["place"])
-        actor = ray.get_actor(actor_name(config["sweep_id"]))
-        self.recorder = ActorRecorder(actor, config["number"])
-        self._config = config
-        self.trainer: Trainer | None = None
+        self.take(config, ray.get_actor(actor_name(config["sweep_id"])))
+
+    def take(self, config: dict[str, Any], actor: Any) -> None:
+        """Get ready for other trials, told to a recorder's handle."""
+        self._config, self._folder = config, Path(config["folder"])
+        self.members = {member["number"]: member for member in (config, *config.get("beside", ()))}
+        self.recorders = {number: ActorRecorder(actor, number) for number in self.members}
+        self._open = set(self.members)
+        """Trials of which it has not been told that they are over."""
+        self._groups: list[list[int]] | None = None
+        self.trainer: Stack | None = None
+        """Of the first group, once it trains."""
 
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation; finite numbers only.
@@ -73,14 +89,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         that is full, or a recorder that cannot record, says nothing of the trial: `place` stops the sweep.
         """
         try:
-            try:
-                with self._memory.held():
-                    return self._advance()
-            except Exception as error:
-                self.trainer = None  # what it holds is the next trial's
-                if place_behind(error) or isinstance(error, RayActorError):
-                    raise
-                return self._failed(error)
+            return self._told(self._advance())
         except Exception as error:
             place = place_behind(error)
             if place is None and not isinstance(error, RayActorError):
@@ -88,69 +97,134 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             cause = str(place or f"the recorder died: {str(error).splitlines()[0]}")
             return {"score": HIGHEST, "updates": 0, "done": True, "interrupted": True, "place": cause}
 
-    def _failed(self, error: Exception) -> dict[str, Any]:
-        folder = trial_folder(Path(self._config["folder"]), self._config["number"])
-        (folder / ERROR_FILE).write_text(traceback.format_exc())
-        self.recorder.flush()  # what comes after the end is not recorded
+    def _advance(self) -> list[dict[str, Any]]:
+        """What the trials of the first group came to at their next evaluation; of one that fails: that."""
+        if self._groups is None:
+            self._groups = self._grouped()
+        while True:
+            group = self._groups[0]
+            try:
+                with self._memory.held():
+                    found = self._trained(group)
+            except Exception as error:
+                self.trainer = None  # what it holds is the next trial's
+                if place_behind(error) or isinstance(error, RayActorError):
+                    raise
+                self._groups.pop(0)
+                if len(group) == 1:
+                    return [self._failed(group[0], error)]
+                self._groups[:0] = [[number] for number in group if number in self._open]
+            else:
+                self._open -= {result["number"] for result in found if result["over"]}
+                if not self._open & set(group):
+                    self.trainer = None
+                    self._groups.pop(0)
+                return found
+
+    def _told(self, found: list[dict[str, Any]]) -> dict[str, Any]:
+        """The first as Tune is told of it, the others as JSON: Tune would flatten a mapping."""
+        first, *others = found
+        beside = {"beside": json.dumps(others)} if others else {}
+        return {**first, **beside, "done": not self._groups}
+
+    def _failed(self, number: int, error: Exception) -> dict[str, Any]:
+        (trial_folder(self._folder, number) / ERROR_FILE).write_text(traceback.format_exc())
+        self.recorders[number].flush()  # what comes after the end is not recorded
         return {
+            "number": number,
             "score": HIGHEST,
             "updates": 0,
-            "done": True,
+            "over": True,
             "failed": self._memory.cause(error) or f"{type(error).__name__}: {error}",
             "worker": worker_name(),
         }
 
-    def _advance(self) -> dict[str, Any]:
+    def _trained(self, group: list[int]) -> list[dict[str, Any]]:
         if self.trainer is None:
-            spec = TrialSpec.model_validate_json(self._config["spec"])
-            self.trainer = self._resumed(spec) if self._checkpoint.exists() else self._new(spec)
-            if self.trainer.done > self._config["told"] and self.trainer.done in self.trainer.evaluate_at:
-                return self._told(self.trainer.result)  # the driver may have died before it heard of this
-        result = self.trainer.advance()
+            self.trainer = self._started(group)
+            told = min(self.members[number]["told"] for number in group)
+            if self.trainer.done > told and self.trainer.done in self.trainer.evaluate_at:
+                # the driver may have died before it heard of this
+                return [self._result(trial, number) for trial, number in enumerate(group)]
+        self.trainer.train_on()
         # before the result: a pruner may end the trial on it, and what comes after the end is not recorded. A
         # checkpoint counts only where what was recorded before it cannot be lost: both are written at the same time
-        self.recorder.send()
-        save(self.trainer, self._checkpoint, before=self.recorder.flush)
-        return self._told(result)
+        moved = [(trial, number) for trial, number in enumerate(group) if number in self._open]
+        for _, number in moved:
+            self.recorders[number].send()
+        for trial, number in moved:
+            save(self.trainer, self._checkpoint(number), before=self.recorders[number].flush, trial=trial)
+        return [self._result(trial, number) for trial, number in moved]
 
-    def _told(self, result: TrialResult) -> dict[str, Any]:
+    def _result(self, trial: int, number: int) -> dict[str, Any]:
         """What Tune is told of a trial at an evaluation, or at its end."""
+        assert self.trainer is not None
+        result = self.trainer.results[trial]
         return {
-            **(self._keep_weights() if result.done else {}),
+            **(self._keep_weights(trial, number) if result.done else {}),
+            "number": number,
             "score": result.score,
             "updates": result.updates,
             "verdict": result.verdict,
             "decades": result.decades,
             "probed": result.probed,
             "in_a_row": result.in_a_row,
-            "done": result.done,
+            "over": result.done,
             "interrupted": result.outcome is Outcome.INTERRUPTED,
             "worker": worker_name(),
             "trial_result": json.dumps(result.as_dict()),  # Tune would flatten a mapping
         }
 
-    def _new(self, spec: TrialSpec) -> Trainer:
-        return Trainer(spec, self.recorder, StopFile(Path(self._config["folder"])))
-
-    def _resumed(self, spec: TrialSpec) -> Trainer:
-        """The trial where its checkpoint left it; from its beginning where that is spoilt, which costs time alone."""
-        trainer = self._new(spec)
-        try:
-            restore(trainer, self._checkpoint)
-        except DataError:
-            self._checkpoint.unlink()
-            return self._new(spec)
+    def _started(self, group: list[int]) -> Stack:
+        """The trials of a group where their checkpoints left them."""
+        specs = [TrialSpec.model_validate_json(self.members[number]["spec"]) for number in group]
+        recorders = [self.recorders[number] for number in group]
+        trainer = Stack(specs, recorders, StopFile(self._folder), device_of(self._config["gpus"]))
+        files = [self._checkpoint(number) for number in group]
+        if files[0].exists():
+            restore(trainer, *files)
         return trainer
 
-    @property
-    def _checkpoint(self) -> Path:
-        return trial_folder(Path(self._config["folder"]), self._config["number"]) / CHECKPOINT_FILE
+    def _grouped(self) -> list[list[int]]:
+        """Trials that can be trained side by side: those that are at the same update, furthest behind first.
 
-    def _keep_weights(self) -> dict[str, str]:
+        One whose checkpoint is spoilt begins again, which costs time alone.
+        """
+        groups: dict[int, list[int]] = {}
+        for number, member in self.members.items():
+            path, at = self._checkpoint(number), -1
+            if path.exists():
+                try:
+                    at = update_of(path, TrialSpec.model_validate_json(member["spec"]))
+                except DataError:
+                    path.unlink()
+            groups.setdefault(at, []).append(number)
+        return [groups[at] for at in sorted(groups)]
+
+    def _checkpoint(self, number: int) -> Path:
+        return trial_folder(self._folder, number) / CHECKPOINT_FILE
+
+    def _keep_weights(self, trial: int, number: int) -> dict[str, str]:
         """Keep the trained weights, from which the sweep's best model is made; what hindered it, if anything."""
         assert self.trainer is not None
         try:
-            keep(self.trainer, self._config["number"], Path(self._config["folder"]))
+            keep(self.trainer, number, self._folder, trial)
         except Exception as error:  # weights are an extra: a full disk must not cost the result
             return {"weights_lost": f"{type(error).__name__}: {error}"}
         return {}
+
+
+def device_of(gpus: float) -> str:
+    """Where a trial trains that has this much of a GPU: on it, and without one on the CPU.
+
+    Raises:
+        PlaceError: there is a GPU for it, and torch cannot use it.
+    """
+    if not gpus:
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise PlaceError(
+            f"a trial is to train on a GPU (resources.gpus is {gpus:g}), but torch {torch.__version__} on "
+            f"{worker_name()} finds none: install a torch that has CUDA there, or set gpus to 0"
+        )
+    return "cuda"

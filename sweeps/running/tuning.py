@@ -56,15 +56,12 @@ def tune_trials(
     deaths = Deaths()
     books.how_died = deaths.of
     resources = spec.resources
-    if resources.gpus:
-        idle = f"{resources.gpus:g} GPUs are reserved for each trial (resources.gpus), but training runs on the CPU"
-        books.lab.event(books.sweep_id, "gpus_idle", idle)
-        books.progress.notice = idle
     config = {
         "sweep_id": books.sweep_id,
         "folder": str(folder),
         "place": mark_place(folder),
         "cpus": resources.cpus,
+        "gpus": resources.gpus,
         "memory": resources.memory,
     }
     tune.run(

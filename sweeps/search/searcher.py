@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from ray.tune.search import Searcher
 
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
+from rnnlab.training.shape import shape_of
 from sweeps.search.past import Past
 from sweeps.search.recent import MOST, live_trial, recent
 from sweeps.search.samplers import sampler_for
@@ -19,6 +21,10 @@ from sweeps.search.tell import tell, value_of
 from sweeps.space.dimensions import Picks
 from sweeps.space.suggest import named_by_key, suggest
 from sweeps.spec import SweepSpec
+
+AHEAD = 4
+"""Trials of other shapes that may wait, for each place of a stack, while it is filled. A sampler that learns asks for
+these without having heard of the stack's."""
 
 
 class Ledger(Protocol):
@@ -52,8 +58,8 @@ class AskTell(Searcher):  # type: ignore[misc]
         super().__init__(metric="score", mode="min")
         self.spec, self.ledger, self.asking = spec, ledger, asking
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.numbers: dict[str, int] = {}
-        """Of trials that have not ended, by Tune's id."""
+        self.numbers: dict[str, list[int]] = {}
+        """Of trials that have not ended, by Tune's id of those that are trained side by side."""
         self.studies: dict[str, optuna.Study] = {}
         """By stage; of a refinement, by arm. A long one holds its latest and best trials (`sweeps.search.recent`)."""
         self._asked = 0
@@ -66,27 +72,72 @@ class AskTell(Searcher):  # type: ignore[misc]
         self._points: dict[Stage, list[Picks]] = {}
         """Of stages whose predecessors have ended."""
         self._again: deque[int] = deque()
+        self._waiting: deque[int] = deque()
+        """Asked for, and not started: no stack had room for their shape."""
         for one in past:
+            while self._asked < one.number:  # the driver died before it started this one
+                self._waiting.append(self._asked)
+                self._ask(self._asked)
             self._remember(one)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if not self.asking():
             return Searcher.FINISHED  # type: ignore[no-any-return]
-        if self._again:
-            number = self._again.popleft()
-        elif self._asked >= self.spec.trials:
-            return Searcher.FINISHED  # type: ignore[no-any-return]
-        else:
-            number = self._asked
-            slot = self.spec.stages.slot(number)
-            if slot.stage not in self._points and any(n not in self._told for n in self.spec.stages.waits_for(slot)):
-                return None  # Tune asks again later
-            self._ask(number)
+        number = self._next()
+        if number is None:
+            # Tune asks again later where a stage waits for the one before it
+            return Searcher.FINISHED if self._asked >= self.spec.trials else None
+        first, *others = [number, *self._like(number)]
+        self.numbers[trial_id] = [first, *others]
+        beside = {"beside": [self._begun(other, trial_id) for other in others]} if others else {}
+        return {**self._begun(first, trial_id), **beside}
+
+    def _begun(self, number: int, trial_id: str) -> dict[str, Any]:
+        """What a worker is told of a trial that is about to start."""
         picks = self._picks[number]
         trial = self.spec.trial(number, picks)
-        self.numbers[trial_id] = number
         self.ledger.begin(number, trial_id, picks, trial)
         return {"number": number, "spec": trial.model_dump_json(), "told": self._reported.get(number, 0)}
+
+    def _next(self) -> int | None:
+        """The next trial to start: one of an earlier driver, one that waits, a new one; None: not now."""
+        for waiting in (self._again, self._waiting):
+            if waiting:
+                return waiting.popleft()
+        return self._new()
+
+    def _new(self) -> int | None:
+        """Ask Optuna for one more; None where all have been, or a stage waits for trials before it."""
+        if self._asked >= self.spec.trials:
+            return None
+        number = self._asked
+        slot = self.spec.stages.slot(number)
+        if slot.stage not in self._points and any(n not in self._told for n in self.spec.stages.waits_for(slot)):
+            return None
+        self._ask(number)
+        return number
+
+    def _like(self, number: int) -> list[int]:
+        """Trials that are trained beside one, as many as a stack has room for: those of its shape that wait, and those
+        among the next ones. The next ones of another shape wait for their own turn."""
+        room = self.spec.resources.stack - 1
+        if not room:
+            return []
+        found, shape = list[int](), self._shape(number)
+        for waiting in (self._again, self._waiting):
+            alike = [other for other in waiting if self._shape(other) == shape][: room - len(found)]
+            for other in alike:
+                waiting.remove(other)
+            found += alike
+        while len(found) < room and len(self._waiting) < AHEAD * room:
+            new = self._new()
+            if new is None:
+                break
+            (found if self._shape(new) == shape else self._waiting).append(new)
+        return found
+
+    def _shape(self, number: int) -> str:
+        return shape_of(self.spec.trial(number, self._picks[number]))
 
     def _ask(self, number: int, known: Picks | None = None) -> None:
         """Ask Optuna for trial `number`; one whose picks are known gets these."""
@@ -148,22 +199,35 @@ class AskTell(Searcher):  # type: ignore[misc]
             self._told[number] = Told(number, picks, value_of(outcome, score))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        number = self.numbers.get(trial_id)
-        if number is None or result.get("interrupted"):
-            return  # between two evaluations: its score is of an earlier update, or of none
-        if result["updates"] > self._reported.get(number, 0):
-            self._reported[number] = result["updates"]
-            self._live[number][1].report(result["score"], result["updates"])
-            self.ledger.report(number, result)
+        for number, part in self._parts(trial_id, result):
+            if part.get("interrupted"):
+                continue  # between two evaluations: its score is of an earlier update, or of none
+            if part["updates"] > self._reported.get(number, 0):
+                self._reported[number] = part["updates"]
+                self._live[number][1].report(part["score"], part["updates"])
+                self.ledger.report(number, part)
+            if part.get("over"):
+                self._over(trial_id, number, part, error=False)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self.numbers.get(trial_id)
-        if number is None:
-            return
         if result is not None:
             self.on_trial_result(trial_id, result)  # Tune tells the result that ended a trial here alone
-        del self.numbers[trial_id]
-        outcome, score = self.ledger.end(number, result, error)
+        last = dict(self._parts(trial_id, result or {}))
+        for number in list(self.numbers.get(trial_id, ())):
+            self._over(trial_id, number, last.get(number), error)
+        self.numbers.pop(trial_id, None)
+
+    def _parts(self, trial_id: str, result: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+        """What a worker told, by trial; nothing of those that it has been told are over."""
+        numbers = self.numbers.get(trial_id, [])
+        if "place" in result:  # it says nothing of any of them, and ends them all
+            return [(number, result) for number in numbers]
+        told = [result, *json.loads(result.get("beside", "[]"))] if result else []
+        return [(n, part) for part in told if (n := part.get("number", next(iter(numbers), None))) in numbers]
+
+    def _over(self, trial_id: str, number: int, part: dict[str, Any] | None, error: bool) -> None:
+        self.numbers[trial_id].remove(number)
+        outcome, score = self.ledger.end(number, part, error)
         self._end(number, outcome, score)
 
     def study(self, name: str) -> optuna.Study:
@@ -175,7 +239,7 @@ class AskTell(Searcher):  # type: ignore[misc]
     @property
     def unfinished(self) -> list[int]:
         """Numbers of trials that were started and not yet told."""
-        return sorted(set(self._live) - set(self._again))
+        return sorted(set(self._live) - {*self._again, *self._waiting})
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is rebuilt from the lab database."""

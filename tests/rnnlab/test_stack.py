@@ -163,7 +163,7 @@ class TestCheckpoints:
         for number in range(2):
             save(pair, files[number], trial=number)
         save(lone, files[2])
-        assert {update_of(file) for file in files} == {pair.done}
+        assert {update_of(file, spec) for file, spec in zip(files, specs, strict=True)} == {pair.done}
         together = Stack(specs)
         restore(together, *files)
         assert_same(finish(together), specs)

@@ -196,7 +196,7 @@ def test_a_design_asks_stage_by_stage_and_tunes_each_arm_by_itself(sweep_of: Swe
             waiting.append(tune_id)
         if len(waiting) == 2 or config is None:
             first = waiting.pop(0)
-            picks = ask_tell.ledger.begun[ask_tell.numbers[first]][1]  # type: ignore[attr-defined]
+            picks = ask_tell.ledger.begun[ask_tell.numbers[first][0]][1]  # type: ignore[attr-defined]
             ask_tell.on_trial_complete(first, finished(quality({**picks, "depth": 2}) - 2 * (picks["cell"] == "gru")))
     for tune_id in waiting:
         ask_tell.on_trial_complete(tune_id, finished(0.0))
