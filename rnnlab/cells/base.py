@@ -211,8 +211,11 @@ def through_tanh(g: Tensor, y: Tensor, out: Tensor) -> Tensor:
 
 
 def outer_sum(delta_TSBG: Tensor, x_TSBI: Tensor) -> Tensor:
-    """Sum over T and B of delta x^T in every lane, (S, G, I): a weight's gradient, one product a lane."""
+    """Sum over T and B of delta x^T in every lane, (S, G, I): a weight's gradient, one product a lane; on a GPU one."""
     lanes = delta_TSBG.shape[1]
+    if delta_TSBG.device.type != "cpu":
+        delta_SNG, x_SNI = (part.transpose(0, 1).flatten(1, 2) for part in (delta_TSBG, x_TSBI))
+        return torch.bmm(delta_SNG.transpose(1, 2), x_SNI)
     # x^T delta and not its transpose: with few inputs it takes a sixth of the time
     sums = [x_TSBI[:, lane].flatten(0, 1).T @ delta_TSBG[:, lane].flatten(0, 1) for lane in range(lanes)]
     return (sums[0][None] if lanes == 1 else torch.stack(sums)).transpose(1, 2)
@@ -221,6 +224,9 @@ def outer_sum(delta_TSBG: Tensor, x_TSBI: Tensor) -> Tensor:
 def back_project(delta_TSBG: Tensor, weights_SGI: Tensor) -> Tensor:
     """delta W in every lane, the gradient at the inputs: (T, S, B, G) -> (T, S, B, I)."""
     steps, lanes, batch, _ = delta_TSBG.shape
+    if delta_TSBG.device.type != "cpu":
+        dx_SNI = torch.bmm(delta_TSBG.transpose(0, 1).flatten(1, 2), weights_SGI)
+        return dx_SNI.view(lanes, steps, batch, -1).transpose(0, 1)
     dx_TSBI = delta_TSBG.new_empty(steps, lanes, batch, weights_SGI.shape[-1])
     for lane in range(lanes):
         torch.matmul(delta_TSBG[:, lane], weights_SGI[lane], out=dx_TSBI[:, lane])
@@ -231,7 +237,9 @@ CACHED = 65_536
 """Numbers of one state that a block of timesteps may hold: about a quarter of a megabyte in float32."""
 
 
-def cached_blocks(steps: int, numbers: int) -> list[tuple[int, int]]:
-    """Blocks [start, stop) of timesteps, last first, whose states (`numbers` a step) stay in a cache."""
-    size = max(1, CACHED // numbers)
+def cached_blocks(h_TSBH: Tensor) -> list[tuple[int, int]]:
+    """Blocks [start, stop) of timesteps, last first, whose states stay in a cache; on a GPU one: its operations are
+    few and large."""
+    steps = len(h_TSBH)
+    size = max(1, CACHED // h_TSBH[0].numel()) if h_TSBH.device.type == "cpu" else steps
     return [(max(0, stop - size), stop) for stop in range(steps, 0, -size)]

@@ -129,7 +129,7 @@ class _Scan(torch.autograd.Function):
         by_gate = by_state_TSBG.view(steps, lanes, batch, 3, size).unbind(0)
         half = _HALF.to(h_TSBH)
         total[-1].copy_(direct[-1])
-        for start, stop in cached_blocks(steps, h_TSBH[0].numel()):
+        for start, stop in cached_blocks(h_TSBH):
             # d(pre-activation)/dh_t of each gate for a block of t that stays in cache; then only products
             n, r, z, b = rows_TSBG[start:stop].chunk(4, -1)
             local_r, local_z, local_n = by_state_TSBG[start:stop].chunk(3, -1)

@@ -182,7 +182,7 @@ class _Scan(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, direct_h_TSBH: Tensor | None, direct_c_TSBH: Tensor | None) -> tuple[Tensor | None, ...]:
         x_TSBI, w_ih, w_hh, h_TSBH, c_TSBH, tanh_c_TSBH, gates_TSBG = ctx.saved_tensors
-        steps, size = len(h_TSBH), h_TSBH.shape[-1]
+        size = h_TSBH.shape[-1]
         limit: Limit | None = ctx.limit
         if direct_h_TSBH is None:
             direct_h_TSBH = torch.zeros_like(h_TSBH)
@@ -205,7 +205,7 @@ class _Scan(torch.autograd.Function):
             total_c[-1].zero_()
         else:
             total_c[-1].copy_(direct_c[-1])
-        for start, stop in cached_blocks(steps, h_TSBH[0].numel()):
+        for start, stop in cached_blocks(h_TSBH):
             tanh_c = tanh_c_TSBH[start:stop]
             o, i, f, g = gates_TSBG[start:stop].chunk(4, -1)
             local_o, local_i, local_f, local_g = delta_TSBG[start:stop].chunk(4, -1)

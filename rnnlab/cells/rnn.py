@@ -94,7 +94,7 @@ class _Scan(torch.autograd.Function):
         total_list = total_TSBH.unbind(0) if total_TSBH is not None else [torch.empty_like(h_TSBH[0])] * len(h_TSBH)
         direct_list, delta_list = direct_TSBH.unbind(0), delta_TSBH.unbind(0)
         total_list[-1].copy_(direct_list[-1])
-        for start, stop in cached_blocks(len(h_TSBH), h_TSBH[0].numel()):
+        for start, stop in cached_blocks(h_TSBH):
             ctx.phi.write_slope(kept_TSBH[start:stop], delta_TSBH[start:stop])
             for t in range(stop - 1, start - 1, -1):
                 delta_SBH = delta_list[t].mul_(total_list[t])

@@ -107,7 +107,7 @@ class TrialResult:
     Args:
         replicates: one result a seed.
         updates: done by the replicate that went furthest.
-        seconds: wall time. cpu_seconds: processor time of the process.
+        seconds: wall time. cpu_seconds: processor time of the process. Of trials side by side: each one's share.
         done: nothing is left to train.
     """
 

@@ -27,6 +27,9 @@ NOT_COMPILED = (
     "There is no C compiler here (cc): with one, as Debian's package gcc, updates of rnn and gru take about half of "
     "the time that was measured, those of lstm four fifths."
 )
+ON_GPU = (
+    "Trials will train on GPUs (resources.gpus), and these times are this machine's processor's: there they differ."
+)
 
 STAGES: dict[Stage, str] = {
     "search": "the sampler picks",
@@ -100,6 +103,10 @@ class Plan(Part):
     unit: str
     pruned: bool
     """Whether a pruner may end trials early."""
+    gpus: float = 0.0
+    """Of a trial, or of those that are trained side by side."""
+    stack: int = 1
+    """Trials of one shape that are trained side by side, at most."""
     power: Power | None
     """Which difference the screen can see; None where there is none."""
     cost: Cost | None = None
@@ -130,6 +137,8 @@ def plan_of(spec: SweepSpec) -> Plan:
         units=search.blocks * (spec.replicates if seeds_alone else 1) if "screen" in stages.sizes else 0,
         unit="seed" if seeds_alone else "block",
         pruned=search.pruner.kind != "none",
+        gpus=spec.resources.gpus,
+        stack=spec.resources.stack,
         power=planned(spec),
     )
 
@@ -151,6 +160,8 @@ def sentences(plan: Plan) -> list[str]:
         said.append("The sampler picks by what it has seen: it finds good points, and supports no claim about levels.")
     if plan.power is not None:
         said.append(plan.power.sentence)
+    if plan.stack > 1:
+        said.append(f"Up to {plan.stack} trials of one shape share a worker (resources.stack).")
     if plan.cost is not None:
         said += _cost(plan, plan.cost)
     return said
@@ -297,6 +308,7 @@ def _cost(plan: Plan, cost: Cost) -> list[str]:
         f"Measured just now on one thread: {timed} {_many('shape', timed)}{of}, {cost.measuring_seconds:.1f} s; "
         f"replicates that diverge{' or are pruned' if plan.pruned else ''} cost less.",
         *([] if cost.compiled else [NOT_COMPILED]),
+        *([ON_GPU] if plan.gpus else []),
     ]
 
 

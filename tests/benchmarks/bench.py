@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 SCRIPTS: Mapping[str, tuple[str, Sequence[str], Sequence[str]]] = {
     "updates": ("an update, against torch and the usual loop", (), ()),
     "growth": ("an update by length, width, batch and lanes", (), ()),
+    "stacks": ("trials side by side, on a GPU where there is one", (), ("--updates", "60", "--repeats", "1")),
     "whole_sweep": ("a whole sweep, against the usual way", (), ("--repeats", "1")),
     "recording": ("recording, against log_batch alone", (), ("--runs", "100")),
     "many_trials": ("many trials, simulated", ("--trials", "10000"), ("--trials", "2000")),
