@@ -12,6 +12,9 @@ from rnnlab.errors import PlaceError, RnnlabError
 
 STOP_FILE = "stop"
 """While this file lies in a sweep's folder, its workers stop after their current update."""
+ENDED_FILE = "ended"
+"""Numbers of the trials that the driver knows to be over, a line each, where several share a worker: one that is
+started again leaves these alone."""
 CHECKPOINT_FILE = "checkpoint.pt"
 """A trial in the middle of its training, in its folder until it has ended."""
 ERROR_FILE = "error.txt"

@@ -16,7 +16,7 @@ from rnnlab.errors import PlaceError
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.seeding import replicate_seed, seed_of
-from sweeps.home import CHECKPOINT_FILE, trial_folder
+from sweeps.home import CHECKPOINT_FILE, ENDED_FILE, trial_folder
 from sweeps.recording import names
 from sweeps.recording.finals import finals_of
 from sweeps.recording.messages import TrialBegun, TrialOver
@@ -196,6 +196,9 @@ class Books:
         )
         tell(self.recorder, over, self.patience)
         if row.outcome is not Outcome.INTERRUPTED:
+            if self.spec.resources.stack > 1:
+                with (self.folder / ENDED_FILE).open("a") as file:
+                    file.write(f"{row.number}\n")
             home = trial_folder(self.folder, row.number)
             (home / CHECKPOINT_FILE).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it holds weights or curves

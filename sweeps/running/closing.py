@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlab.training.outcome import Outcome
-from sweeps.home import MLFLOW_PATIENCE, STOP_FILE
+from sweeps.home import ENDED_FILE, MLFLOW_PATIENCE, STOP_FILE
 from sweeps.recording.actor import RecorderStatus
 from sweeps.recording.lag import waiting_in
 from sweeps.recording.messages import SweepOver, TrainingOver
@@ -71,7 +71,8 @@ def close(
     books.lab.event(books.sweep_id, status, message or f"{books.progress.ended} trials ended")
     books.lab.end_sweep(books.sweep_id, status, message)  # type: ignore[arg-type]
     shutil.rmtree(folder / "tune", ignore_errors=True)
-    (folder / STOP_FILE).unlink(missing_ok=True)
+    for name in (STOP_FILE, ENDED_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _recorded(books: Books, patience: float, notice: str, *, pictures: bool = True) -> bool:

@@ -55,8 +55,8 @@ class Deaths(tune.Callback):  # type: ignore[misc]
 
 
 def numbers_of(config: dict[str, Any]) -> list[int]:
-    """The trials of a worker's config."""
-    return [member["number"] for member in (config, *config.get("beside", ()))]
+    """The trials of a worker's config; none of one that `Light` has emptied."""
+    return [member["number"] for member in (config, *config.get("beside", ())) if "number" in member]
 
 
 def cause_of(said: str) -> str:

@@ -19,7 +19,7 @@ from rnnlab.training.checkpoint import restore, save, update_of
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.scale import HIGHEST
 from rnnlab.training.stack import Stack
-from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, STOP_FILE, place_behind, trial_folder
+from sweeps.home import CHECKPOINT_FILE, ENDED_FILE, ERROR_FILE, STOP_FILE, place_behind, trial_folder
 from sweeps.recording.actor import actor_name
 from sweeps.recording.sending import ActorRecorder
 from sweeps.recording.weights import keep
@@ -58,6 +58,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(config["cpus"])
+        self._name = worker_name()
         # a GPU's driver maps more memory than a limit of this process would leave it
         self._memory = HeldMemory(None if config["gpus"] else config["memory"])
         self._begin(config)
@@ -74,7 +75,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def take(self, config: dict[str, Any], actor: Any) -> None:
         """Get ready for other trials, told to a recorder's handle."""
         self._config, self._folder = config, Path(config["folder"])
-        self.members = {member["number"]: member for member in (config, *config.get("beside", ()))}
+        members = (config, *config.get("beside", ()))
+        ended = _ended(self._folder) if members[1:] else set()
+        self.members = {member["number"]: member for member in members if member["number"] not in ended}
         self.recorders = {number: ActorRecorder(actor, number) for number in self.members}
         self._open = set(self.members)
         """Trials of which it has not been told that they are over."""
@@ -101,7 +104,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """What the trials of the first group came to at their next evaluation; of one that fails: that."""
         if self._groups is None:
             self._groups = self._grouped()
-        while True:
+        while self._groups:
             group = self._groups[0]
             try:
                 with self._memory.held():
@@ -120,9 +123,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                     self.trainer = None
                     self._groups.pop(0)
                 return found
+        return []
 
     def _told(self, found: list[dict[str, Any]]) -> dict[str, Any]:
         """The first as Tune is told of it, the others as JSON: Tune would flatten a mapping."""
+        if not found:  # the driver knows how each of them ended
+            return {"score": HIGHEST, "updates": 0, "done": True, "interrupted": True}
         first, *others = found
         beside = {"beside": json.dumps(others)} if others else {}
         return {**first, **beside, "done": not self._groups}
@@ -136,7 +142,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "updates": 0,
             "over": True,
             "failed": self._memory.cause(error) or f"{type(error).__name__}: {error}",
-            "worker": worker_name(),
+            "worker": self._name,
         }
 
     def _trained(self, group: list[int]) -> list[dict[str, Any]]:
@@ -171,7 +177,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             "in_a_row": result.in_a_row,
             "over": result.done,
             "interrupted": result.outcome is Outcome.INTERRUPTED,
-            "worker": worker_name(),
+            "worker": self._name,
             "trial_result": json.dumps(result.as_dict()),  # Tune would flatten a mapping
         }
 
@@ -179,7 +185,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """The trials of a group where their checkpoints left them."""
         specs = [TrialSpec.model_validate_json(self.members[number]["spec"]) for number in group]
         recorders = [self.recorders[number] for number in group]
-        trainer = Stack(specs, recorders, StopFile(self._folder), device_of(self._config["gpus"]))
+        trainer = Stack(specs, recorders, StopFile(self._folder), device_of(self._config["gpus"], self._name))
         files = [self._checkpoint(number) for number in group]
         if files[0].exists():
             restore(trainer, *files)
@@ -214,8 +220,17 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return {}
 
 
-def device_of(gpus: float) -> str:
+def _ended(folder: Path) -> set[int]:
+    """Trials that the driver knows to be over: an earlier worker of this stack told it so, and died."""
+    path = folder / ENDED_FILE
+    return {int(line) for line in path.read_text().split()} if path.exists() else set()
+
+
+def device_of(gpus: float, worker: str) -> str:
     """Where a trial trains that has this much of a GPU: on it, and without one on the CPU.
+
+    Args:
+        worker: its name, for a person.
 
     Raises:
         PlaceError: there is a GPU for it, and torch cannot use it.
@@ -225,6 +240,6 @@ def device_of(gpus: float) -> str:
     if not torch.cuda.is_available():
         raise PlaceError(
             f"a trial is to train on a GPU (resources.gpus is {gpus:g}), but torch {torch.__version__} on "
-            f"{worker_name()} finds none: install a torch that has CUDA there, or set gpus to 0"
+            f"{worker} finds none: install a torch that has CUDA there, or set gpus to 0"
         )
     return "cuda"

@@ -40,6 +40,7 @@ def tune_trials(
 
     from sweeps.running.deaths import Deaths, outlive_deaths
     from sweeps.running.light import Light
+    from sweeps.running.places import Places
     from sweeps.running.slots import Slots
     from sweeps.running.trainable import TrialTrainable
     from sweeps.search.pruners import scheduler_for
@@ -73,12 +74,14 @@ def tune_trials(
         scheduler=scheduler_for(spec, past, books.causes),
         num_samples=spec.trials - sum(one.outcome is not None for one in past),
         max_failures=max_failures,
-        callbacks=[deaths, Slots(limiter, resources, limit, books), Light()],
+        callbacks=[deaths, Slots(limiter, resources, limit, books), Light(), Places(searcher)],
         reuse_actors=True,
         raise_on_failed_trial=False,
         verbose=0,
         trial_dirname_creator=lambda trial: str(trial.trial_id),
     )
+    if searcher.place is not None:
+        raise searcher.place
     for number in searcher.unfinished:
         books.end(number, None, error=False)
 

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import optuna
 from ray.tune.search import Searcher
 
+from rnnlab.errors import PlaceError
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.shape import shape_of
+from sweeps.home import place_behind
 from sweeps.search.past import Past
 from sweeps.search.recent import MOST, live_trial, recent
 from sweeps.search.samplers import sampler_for
@@ -74,6 +76,9 @@ class AskTell(Searcher):  # type: ignore[misc]
         self._again: deque[int] = deque()
         self._waiting: deque[int] = deque()
         """Asked for, and not started: no stack had room for their shape."""
+        self.place: PlaceError | None = None
+        """Why no trial can be ended any more. Tune takes what is raised here for a failure of the trial, and goes on:
+        whoever lets it run must look."""
         for one in past:
             while self._asked < one.number:  # the driver died before it started this one
                 self._waiting.append(self._asked)
@@ -227,7 +232,13 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def _over(self, trial_id: str, number: int, part: dict[str, Any] | None, error: bool) -> None:
         self.numbers[trial_id].remove(number)
-        outcome, score = self.ledger.end(number, part, error)
+        try:
+            outcome, score = self.ledger.end(number, part, error)
+        except Exception as raised:
+            self.place = self.place or place_behind(raised)
+            if self.place is None:
+                raise
+            return
         self._end(number, outcome, score)
 
     def study(self, name: str) -> optuna.Study:

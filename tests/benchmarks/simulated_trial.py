@@ -27,22 +27,26 @@ class SimulatedTrial(TrialTrainable):
     Its checkpoint lies where a real one's would; its weights are left out, since they need a network.
     """
 
-    def _advance(self) -> dict[str, Any]:
-        if not getattr(self, "_started", False):
-            self._started, self._done = True, 0
+    def _advance(self) -> list[dict[str, Any]]:
+        number = self._config["number"]
+        if self._groups is None:
+            self._groups, self._done = [[number]], 0
             self._spec = TrialSpec.model_validate_json(self._config["spec"])
-            self._draw = np.random.default_rng(self._config["number"])
+            self._draw = np.random.default_rng(number)
             self._send(0)
         self._done += math.ceil(self._spec.budget.updates / 2)
         done = self._done >= self._spec.budget.updates
         self._send(self._done)
-        self.recorder.flush()
-        (trial_folder(Path(self._config["folder"]), self._config["number"]) / CHECKPOINT_FILE).write_bytes(b"\0" * 4096)
+        self.recorders[number].flush()
+        (trial_folder(Path(self._config["folder"]), number) / CHECKPOINT_FILE).write_bytes(b"\0" * 4096)
+        if done:
+            self._groups.clear()
         result = self._result(done)
-        return {
+        part = {
+            "number": number,
             "score": result.score,
             "updates": result.updates,
-            "done": done,
+            "over": done,
             "interrupted": False,
             "verdict": result.verdict,
             "decades": result.decades,
@@ -51,6 +55,7 @@ class SimulatedTrial(TrialTrainable):
             "worker": f"simulated:{os.getpid()}",
             "trial_result": json.dumps(result.as_dict()),
         }
+        return [part]
 
     def _send(self, update: int) -> None:
         """What a probe of an `rnn` of one layer gives, and the scalars of one update."""
@@ -63,7 +68,8 @@ class SimulatedTrial(TrialTrainable):
             Curve("inputs", "timestep", falls_SK[:, ::-1] / 2, update=update),
             Curve("anchor", "lag", falls_SK, "h", 0, update),
         ]
-        self.recorder.curves(update, curves)
+        recorder = self.recorders[self._config["number"]]
+        recorder.curves(update, curves)
         if update:
             names = (
                 "train_loss",
@@ -74,7 +80,7 @@ class SimulatedTrial(TrialTrainable):
                 "clip_coefficient",
                 "decades",
             )
-            self.recorder.scalars(update, {name: self._draw.uniform(0.1, 0.9, lanes) for name in names})
+            recorder.scalars(update, {name: self._draw.uniform(0.1, 0.9, lanes) for name in names})
 
     def _result(self, done: bool) -> TrialResult:
         spec, draw = self._spec, self._draw
@@ -97,7 +103,3 @@ class SimulatedTrial(TrialTrainable):
                 )
             )  # fmt: skip
         return TrialResult(replicates, self._done, 1.0, 1.0, done)
-
-    def _begin(self, config: dict[str, Any]) -> None:
-        super()._begin(config)
-        self._started = False

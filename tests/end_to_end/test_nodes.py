@@ -146,6 +146,14 @@ def test_a_node_joins_and_another_is_lost(cluster: Cluster, tmp_path: Path, undi
             seconds=400,
         )
         cluster.remove_node(one, allow_graceful=False)
+        # or the sweep would end before Ray has missed the node
+        waiting = workers_of(psutil.Process())
+        for worker in waiting:
+            worker.suspend()
+        until(home, lambda lab: len([event for event in lab.events("night") if event.kind == "nodes"]) == 2)
+        for worker in waiting:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.resume()
         assert driver.wait(timeout=600) == 0, (tmp_path / "driver.log").read_text()
     finally:
         if driver.poll() is None:

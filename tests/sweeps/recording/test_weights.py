@@ -136,8 +136,8 @@ def test_weights_that_cannot_be_kept_are_an_event_and_the_trial_is_complete(
 ) -> None:
     worker = TrialTrainable.__new__(TrialTrainable)  # without Ray
     (full := tmp_path / "full").write_text("a file where the folder will be")
-    worker.trainer, worker._config = trained, {"number": 0, "folder": str(full)}
-    lost = worker._keep_weights()
+    worker.trainer, worker._folder = trained, full
+    lost = worker._keep_weights(0, 0)
     assert list(lost) == ["weights_lost"]
     spec = sweep_of({"cell": ["gru"]}, replicates=3)
     with Lab.open(lab_url(tmp_path)) as lab:

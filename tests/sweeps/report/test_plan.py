@@ -228,3 +228,12 @@ def test_spans_are_readable() -> None:
         "2.0 h",
         "3.5 days",
     ]
+
+
+def test_trials_that_share_a_worker_and_a_gpu() -> None:
+    told = plan_of(spec_of(resources={"gpus": 1, "stack": 8}))
+    assert "Up to 8 trials of one shape share a worker (resources.stack)." in sentences(told)
+    timed = told.model_copy(update={"cost": cost_of(sampled(spec_of()))})
+    assert any("these times are this machine's processor's" in one for one in sentences(timed))
+    alone = " ".join(sentences(plan_of(spec_of()).model_copy(update={"cost": timed.cost})))
+    assert "resources." not in alone

@@ -35,7 +35,8 @@ def died(tmp_path: Path, *said: str) -> tuple[Outcome, str]:
     )
     deaths = Deaths()
     other = SimpleNamespace(config={"number": 1}, error_file=None)
-    deaths.on_step_begin(1, [other, SimpleNamespace(config={"number": 7}, error_file=str(file))])
+    emptied = SimpleNamespace(config={}, error_file="gone")
+    deaths.on_step_begin(1, [other, emptied, SimpleNamespace(config={"number": 7}, error_file=str(file))])
     return deaths.of(7)
 
 

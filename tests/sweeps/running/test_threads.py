@@ -35,7 +35,7 @@ def test_a_trial_has_as_many_threads_as_cpus(tmp_path: Path, cpus: int, monkeypa
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a person's own would hold
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
     resources = ResourcesSpec(cpus=cpus)
-    config = {"folder": str(tmp_path), "place": mark_place(tmp_path), "cpus": cpus, "memory": None}
+    config = {"folder": str(tmp_path), "place": mark_place(tmp_path), "cpus": cpus, "gpus": 0, "memory": None}
     with ray_cluster(None, 1, resources) as slots:
         ran = tune.run(
             tune.with_resources(Telling, resources.asked), config=config, storage_path=str(tmp_path), verbose=0

@@ -14,7 +14,7 @@ import torch
 from rnnlab.errors import PlaceError
 from rnnlab.spec import TrialSpec
 from rnnlab.written import validated
-from sweeps.home import CHECKPOINT_FILE, ERROR_FILE, trial_folder
+from sweeps.home import CHECKPOINT_FILE, ENDED_FILE, ERROR_FILE, trial_folder
 from sweeps.recording.messages import UpdateScalars
 from sweeps.running.resources import HeldMemory
 from sweeps.running.trainable import TrialTrainable, device_of
@@ -51,7 +51,7 @@ def spec(number: int, **changes: Any) -> TrialSpec:
 
 def worker(folder: Path, numbers: list[int], actor: Actor | None = None, **changes: Any) -> TrialTrainable:
     made = TrialTrainable.__new__(TrialTrainable)
-    made._memory = HeldMemory(None)
+    made._memory, made._name = HeldMemory(None), "here"
     members = [{"number": n, "spec": spec(n, **changes).model_dump_json(), "told": 0} for n in numbers]
     for number in numbers:
         trial_folder(folder, number).mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,22 @@ def test_an_error_is_told_of_the_trial_that_it_belongs_to(
         assert "failed" not in told[number][-1]
 
 
+def test_a_new_worker_leaves_those_alone_that_the_driver_knows_to_be_over(
+    tmp_path: Path, alone: dict[int, list[tuple[int, float]]]
+) -> None:
+    worker(tmp_path, [0, 1, 2]).step()
+    (trial_folder(tmp_path, 1) / CHECKPOINT_FILE).unlink()  # as the driver does
+    (tmp_path / ENDED_FILE).write_text("7\n1\n")
+    actor = Actor()
+    told = to_the_end(worker(tmp_path, [0, 1, 2], actor))
+    assert sorted(told) == [0, 2]
+    assert {message.trial for message in actor.sent} == {0, 2}
+    for number in (0, 2):
+        near(scores(told[number])[-2:], alone[number][-2:])
+    (tmp_path / ENDED_FILE).write_text("0\n1\n2\n")
+    assert worker(tmp_path, [0, 1, 2]).step()["done"]
+
+
 def test_a_stop_interrupts_all_and_a_new_worker_goes_on(
     tmp_path: Path, alone: dict[int, list[tuple[int, float]]]
 ) -> None:
@@ -159,5 +175,5 @@ def test_a_gpu_that_torch_cannot_use_stops_the_sweep_and_fails_no_trial(tmp_path
     assert "a trial is to train on a GPU (resources.gpus is 0.5), but torch" in result["place"]
     assert "install a torch that has CUDA" in result["place"]
     with pytest.raises(PlaceError):
-        device_of(1)
-    assert device_of(0) == "cpu"
+        device_of(1, "here")
+    assert device_of(0, "here") == "cpu"

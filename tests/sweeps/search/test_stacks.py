@@ -11,10 +11,11 @@ import pytest
 from asking import DESIGN, SEARCHES, SPACE, TABLE, Notes, Sweeps, finished, searcher, space_of
 from ray.tune.search import Searcher
 
-from rnnlab.errors import SpecError
+from rnnlab.errors import PlaceError, SpecError
 from rnnlab.spec import TrialSpec
 from rnnlab.training.outcome import Outcome
 from rnnlab.training.shape import shape_of
+from sweeps.running.places import Places
 from sweeps.running.run import with_resources
 from sweeps.search.past import Past
 from sweeps.search.searcher import AskTell
@@ -122,11 +123,28 @@ def test_a_worker_that_dies_takes_those_with_it_that_were_not_over(sweep_of: Swe
     }  # fmt: skip
 
 
-def test_a_place_that_failed_ends_them_all(sweep_of: Sweeps) -> None:
-    ask_tell, _ = one_stack(sweep_of)
-    place = {"score": 2.0, "updates": 0, "done": True, "interrupted": True, "place": "the disk is full"}
+class Full(Notes):
+    """Books whose disk is full."""
+
+    def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
+        raise PlaceError((result or {}).get("place", "the driver's disk is full"))
+
+
+@pytest.mark.parametrize("stack", [1, 3])
+def test_a_place_that_failed_is_raised_to_whoever_lets_tune_run(sweep_of: Sweeps, stack: int) -> None:
+    """Tune makes an error of a searcher a failure of the trial, and goes on: trials would end as pruned."""
+    spec = sweep_of({"lr": [0.1, 0.2, 0.3]}, search={"sampler": "grid"}, resources={"stack": stack})
+    ask_tell = AskTell(spec, Full(), lambda: True)
+    config = ask_tell.suggest("t")
+    assert isinstance(config, dict)
+    halt = Places(ask_tell)
+    halt.on_step_begin(1, [])
+    place = {"score": 2.0, "updates": 0, "done": True, "interrupted": True, "place": "the node's disk is full"}
     ask_tell.on_trial_complete("t", place)
-    assert sorted(notes(ask_tell).ended) == [0, 1, 2]  # real books raise at the first, and the sweep stops
+    ask_tell.on_trial_complete("t", None, error=True)  # what Tune makes of it
+    assert ask_tell.unfinished == numbers_in(config)  # the driver's to end
+    with pytest.raises(PlaceError, match="the node's disk is full"):
+        halt.on_step_begin(2, [])
 
 
 @pytest.mark.parametrize("search", SEARCHES[:2], ids=lambda search: str(search["sampler"]))
