@@ -125,6 +125,12 @@ class Books:
         row.updates, row.result = result["updates"], json.loads(result["trial_result"])
         self.watcher.changed(self.progress)
 
+    def split(self, number: int, why: str) -> None:
+        """A trial and those beside it go on one by one."""
+        self.progress.notice = why
+        self.lab.event(self.sweep_id, "stack_split", f"trial {number}: {why}", trial=number)
+        self.watcher.changed(self.progress)
+
     def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
         """A trial ended; its outcome, inferred from the updates done, and its score.
 

@@ -79,6 +79,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         ended = _ended(self._folder) if members[1:] else set()
         self.members = {member["number"]: member for member in members if member["number"] not in ended}
         self.recorders = {number: ActorRecorder(actor, number) for number in self.members}
+        self._split = ""
+        """Why a group was taken apart, until the driver has been told."""
         self._open = set(self.members)
         """Trials of which it has not been told that they are over."""
         self._groups: list[list[int]] | None = None
@@ -117,6 +119,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 if len(group) == 1:
                     return [self._failed(group[0], error)]
                 self._groups[:0] = [[number] for number in group if number in self._open]
+                self._split = f"{len(group)} trials side by side, now one by one: {type(error).__name__}: {error}"
             else:
                 self._open -= {result["number"] for result in found if result["over"]}
                 if not self._open & set(group):
@@ -130,6 +133,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         if not found:  # the driver knows how each of them ended
             return {"score": HIGHEST, "updates": 0, "done": True, "interrupted": True}
         first, *others = found
+        if self._split:
+            first, self._split = {**first, "split": self._split.splitlines()[0]}, ""
         beside = {"beside": json.dumps(others)} if others else {}
         return {**first, **beside, "done": not self._groups}
 

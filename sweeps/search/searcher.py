@@ -38,6 +38,9 @@ class Ledger(Protocol):
     def report(self, number: int, result: dict[str, Any]) -> None:
         """A trial told how far it is."""
 
+    def split(self, number: int, why: str) -> None:
+        """A trial and those beside it go on one by one."""
+
     def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
         """A trial ended; its outcome and score."""
 
@@ -205,6 +208,8 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         for number, part in self._parts(trial_id, result):
+            if "split" in part:
+                self.ledger.split(number, part["split"])
             if part.get("interrupted"):
                 continue  # between two evaluations: its score is of an earlier update, or of none
             if part["updates"] > self._reported.get(number, 0):

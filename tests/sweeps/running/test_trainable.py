@@ -127,6 +127,8 @@ def test_an_error_is_told_of_the_trial_that_it_belongs_to(
     told = to_the_end(worker(tmp_path, [0, 1, 2], Actor(sick=1)))
     assert told[1][-1]["failed"] == "ValueError: no more of this one"
     assert told[1][-1]["over"]
+    splits = [part["split"] for number in range(3) for part in told[number] if "split" in part]
+    assert splits == ["3 trials side by side, now one by one: ValueError: no more of this one"]
     assert "no more of this one" in (trial_folder(tmp_path, 1) / ERROR_FILE).read_text()
     for number in (0, 2):
         near(scores(told[number])[-1:], alone[number][-1:])

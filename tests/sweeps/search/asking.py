@@ -46,12 +46,16 @@ class Notes:
         self.begun: dict[int, tuple[str, Picks, TrialSpec]] = {}
         self.reports: list[tuple[int, int, float]] = []
         self.ended: dict[int, tuple[Outcome, float | None]] = {}
+        self.splits: list[tuple[int, str]] = []
 
     def begin(self, number: int, tune_id: str, picks: Picks, trial: TrialSpec) -> None:
         self.begun[number] = (tune_id, picks, trial)
 
     def report(self, number: int, result: dict[str, Any]) -> None:
         self.reports.append((number, result["updates"], result["score"]))
+
+    def split(self, number: int, why: str) -> None:
+        self.splits.append((number, why))
 
     def end(self, number: int, result: dict[str, Any] | None, error: bool) -> tuple[Outcome, float | None]:
         assert number not in self.ended, "ended twice"

@@ -114,6 +114,15 @@ def test_one_that_is_over_ends_and_those_beside_it_go_on(sweep_of: Sweeps) -> No
     assert ask_tell.unfinished == []
 
 
+def test_it_is_told_once_that_those_of_a_stack_go_on_one_by_one(sweep_of: Sweeps) -> None:
+    ask_tell, _ = one_stack(sweep_of)
+    failed = {"number": 1, "score": 2.0, "updates": 0, "over": True, "failed": "x", "split": "3 trials side by side"}
+    ask_tell.on_trial_result("t", beside([failed], over=True))
+    ask_tell.on_trial_result("t", beside([{"number": 0, "score": 0.1, "updates": 2}], over=False))
+    assert notes(ask_tell).splits == [(1, "3 trials side by side")]
+    assert [number for number, *_ in notes(ask_tell).reports] == [0]
+
+
 def test_a_worker_that_dies_takes_those_with_it_that_were_not_over(sweep_of: Sweeps) -> None:
     ask_tell, _ = one_stack(sweep_of)
     ask_tell.on_trial_result("t", beside([{"number": 2, **finished(-1.0)}]))
