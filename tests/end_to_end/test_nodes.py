@@ -16,7 +16,7 @@ import psutil
 import pytest
 import torch
 from commands import Ran, rnnlab
-from night import assert_as_undisturbed, begin, kill, until, workers_of, written
+from night import assert_as_undisturbed, begin, kill, until, wait_for, workers_of, written
 from ray.cluster_utils import Cluster
 
 from sweeps.home import Home
@@ -146,12 +146,18 @@ def test_a_node_joins_and_another_is_lost(cluster: Cluster, tmp_path: Path, undi
             seconds=400,
         )
         cluster.remove_node(one, allow_graceful=False)
-        # or the sweep would end before Ray has missed the node
-        waiting = workers_of(psutil.Process())
-        for worker in waiting:
-            worker.suspend()
-        until(home, lambda lab: len([event for event in lab.events("night") if event.kind == "nodes"]) == 2)
-        for worker in waiting:
+        held = dict[int, psutil.Process]()
+
+        def missed(lab: Lab) -> bool:
+            """Whether Ray has missed the node; until then nothing trains, or the sweep would end before."""
+            for worker in workers_of(psutil.Process()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.suspend()
+                    held[worker.pid] = worker
+            return [event.kind for event in lab.events("night")].count("nodes") == 2
+
+        until(home, missed, seconds=300)
+        for worker in held.values():
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.resume()
         assert driver.wait(timeout=600) == 0, (tmp_path / "driver.log").read_text()
@@ -224,6 +230,8 @@ def test_a_trial_on_a_node_that_joins_without_the_home_is_no_result(
         assert all("does not see the sweep's folder" in (trial.cause or "") for trial in refused)
         assert "could not be ended" in (lab.sweep("night").message or "")
     two = added(cluster)
+    ours = {two.node_id, cluster.head_node.node_id}
+    wait_for(lambda: alive_in(cluster) == ours, 300)  # Ray misses a node that was killed after a while
     again = rnnlab("sweep", "resume", "night", "--address", cluster.address, "--json", home=home, timeout=600)
     assert again.code == 0, again.err
     assert_as_undisturbed(home, undisturbed)
