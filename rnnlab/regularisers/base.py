@@ -35,8 +35,9 @@ class Seen:
 class Regulariser:
     """A term beside the task's loss. Write `penalty` or `gradient`, whichever fits.
 
-    Lanes do not know of each other. What it remembers between updates are attributes that are numbers or tensors,
-    which checkpoints hold. Where its gradient is not finite, a lane has diverged as by any other gradient.
+    Lanes do not know of each other. What it remembers between updates are attributes that are numbers or tensors with
+    lanes first, which checkpoints hold, a trial's rows in its own. Where its gradient is not finite, a lane has
+    diverged as by any other gradient.
     """
 
     wants_totals: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -95,8 +95,9 @@ def restore(trainer: Stack, *paths: Path) -> None:
         stream.set_state(at)
     for name in PARTS:
         # files from before regularisers have none
-        _put(getattr(trainer, name), _beside([state.get(name, {}) for state in states], each))
-    for name, value in _beside([state["counted"] for state in states], each).items():
+        part = getattr(trainer, name)
+        _put(part, _beside([state.get(name, {}) for state in states], each, vars(part)))
+    for name, value in _beside([state["counted"] for state in states], each, vars(trainer)).items():
         setattr(trainer, name, value.numpy() if name in ("_probes_S", "_healthy_S") else value)
     for result, state in zip(trainer.results, states, strict=True):
         result.replicates = [
@@ -151,18 +152,18 @@ def _numbers(part: object, rows: slice, trainer: Stack) -> dict[str, Any]:
     return found
 
 
-def _beside(parts: list[dict[str, Any]], each: int) -> dict[str, Any]:
+def _beside(parts: list[dict[str, Any]], each: int, there: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of several trials as those of one stack: rows one after another.
 
     Args:
-        each: lanes of a trial.
+        each: lanes of a trial. there: what the stack has by these names; a number without an axis stays one.
     """
     first, *others = parts
     if not others:
         return first
     found = dict(first)
     for name, value in first.items():
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and getattr(there.get(name), "ndim", None) != 0:
             found[name] = _joined([part[name] for part in parts], each)
         elif isinstance(value, list):
             found[name] = [_joined(list(ones), each) for ones in zip(*(part[name] for part in parts), strict=True)]

@@ -52,8 +52,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     Trials side by side share a network and nothing else: each has its checkpoint and its recorder. Those that are not
     at the same update, where an earlier worker died between two checkpoints, are trained one group after another; and
-    where something goes wrong in a group, each of it is trained alone, so that an error is told of the one it belongs
-    to.
+    where something goes wrong in a group, its halves are trained one after the other, and theirs, so that an error is
+    told of the one it belongs to, and what does not fit into memory together is trained apart.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -118,8 +118,10 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 self._groups.pop(0)
                 if len(group) == 1:
                     return [self._failed(group[0], error)]
-                self._groups[:0] = [[number] for number in group if number in self._open]
-                self._split = f"{len(group)} trials side by side, now one by one: {type(error).__name__}: {error}"
+                left = [number for number in group if number in self._open]
+                middle = (len(left) + 1) // 2
+                self._groups[:0] = [half for half in (left[:middle], left[middle:]) if half]
+                self._split = f"{len(group)} trials side by side, now in halves: {type(error).__name__}: {error}"
             else:
                 self._open -= {result["number"] for result in found if result["over"]}
                 if not self._open & set(group):

@@ -72,7 +72,8 @@ def tune_trials(
         config=config,
         search_alg=limiter,
         scheduler=scheduler_for(spec, past, books.causes),
-        num_samples=spec.trials - sum(one.outcome is not None for one in past),
+        # at most: trials of a stack whose workers died begin again, each alone
+        num_samples=(spec.trials - sum(one.outcome is not None for one in past)) * (1 + (resources.stack > 1)),
         max_failures=max_failures,
         callbacks=[deaths, Slots(limiter, resources, limit, books), Light(), Places(searcher)],
         reuse_actors=True,

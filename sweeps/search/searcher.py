@@ -25,8 +25,7 @@ from sweeps.space.suggest import named_by_key, suggest
 from sweeps.spec import SweepSpec
 
 AHEAD = 4
-"""Trials of other shapes that may wait, for each place of a stack, while it is filled. A sampler that learns asks for
-these without having heard of the stack's."""
+"""Trials of other shapes that may wait, for each place of a stack, while it is filled."""
 
 
 class Ledger(Protocol):
@@ -79,6 +78,12 @@ class AskTell(Searcher):  # type: ignore[misc]
         self._again: deque[int] = deque()
         self._waiting: deque[int] = deque()
         """Asked for, and not started: no stack had room for their shape."""
+        self._shapes: dict[int, str] = {}
+        """Of those that wait."""
+        self._alone: set[int] = set()
+        """Trials that died with others beside them: nobody knows which one it was, so each gets a worker of its own."""
+        self._interrupted: dict[int, dict[str, Any]] = {}
+        """What those told that stopped before others of their stack did."""
         self.place: PlaceError | None = None
         """Why no trial can be ended any more. Tune takes what is raised here for a failure of the trial, and goes on:
         whoever lets it run must look."""
@@ -102,6 +107,7 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def _begun(self, number: int, trial_id: str) -> dict[str, Any]:
         """What a worker is told of a trial that is about to start."""
+        self._shapes.pop(number, None)
         picks = self._picks[number]
         trial = self.spec.trial(number, picks)
         self.ledger.begin(number, trial_id, picks, trial)
@@ -131,13 +137,17 @@ class AskTell(Searcher):  # type: ignore[misc]
         room = self.spec.resources.stack - 1
         if not room:
             return []
+        if number in self._alone:
+            return []
         found, shape = list[int](), self._shape(number)
         for waiting in (self._again, self._waiting):
-            alike = [other for other in waiting if self._shape(other) == shape][: room - len(found)]
+            alike = [n for n in waiting if n not in self._alone and self._shape(n) == shape][: room - len(found)]
             for other in alike:
                 waiting.remove(other)
             found += alike
-        while len(found) < room and len(self._waiting) < AHEAD * room:
+        # one that learns would ask for what it has not heard of yet: it stops at the first of another shape
+        ahead = 1 if self.spec.search.sampler.kind == "tpe" and not self.spec.stages.designed else AHEAD * room
+        while len(found) < room and len(self._waiting) < ahead:
             new = self._new()
             if new is None:
                 break
@@ -145,7 +155,10 @@ class AskTell(Searcher):  # type: ignore[misc]
         return found
 
     def _shape(self, number: int) -> str:
-        return shape_of(self.spec.trial(number, self._picks[number]))
+        """What a trial that has not begun must share with those beside it."""
+        if number not in self._shapes:
+            self._shapes[number] = shape_of(self.spec.trial(number, self._picks[number]))
+        return self._shapes[number]
 
     def _ask(self, number: int, known: Picks | None = None) -> None:
         """Ask Optuna for trial `number`; one whose picks are known gets these."""
@@ -155,7 +168,8 @@ class AskTell(Searcher):  # type: ignore[misc]
         # arms that are refined each have a study of their own: TPE would learn one arm's rates from another's
         name = str(slot.place) if slot.stage == "refine" else slot.stage
         study = self.study(name)
-        if len(study.get_trials(deepcopy=False)) >= MOST:
+        # those that have not ended stay, and may be many
+        if len(study.get_trials(deepcopy=False)) - sum(of == name for of, _ in self._live.values()) >= MOST:
             study = self._shortened(name)
         study.sampler = sampler_for(self.spec.search, number) if known is None else optuna.samplers.RandomSampler(0)
         if known is not None or slot.stage in ("screen", "confirm"):
@@ -199,6 +213,7 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def _end(self, number: int, outcome: Outcome, score: float | None) -> None:
         """Tell Optuna, and forget what only an unfinished trial needs."""
+        self._alone.discard(number)
         name, live = self._live.pop(number)
         tell(self.studies[name], live.number, outcome, score)
         picks = self._picks.pop(number)
@@ -211,6 +226,7 @@ class AskTell(Searcher):  # type: ignore[misc]
             if "split" in part:
                 self.ledger.split(number, part["split"])
             if part.get("interrupted"):
+                self._interrupted[number] = part
                 continue  # between two evaluations: its score is of an earlier update, or of none
             if part["updates"] > self._reported.get(number, 0):
                 self._reported[number] = part["updates"]
@@ -222,8 +238,13 @@ class AskTell(Searcher):  # type: ignore[misc]
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result is not None:
             self.on_trial_result(trial_id, result)  # Tune tells the result that ended a trial here alone
-        last = dict(self._parts(trial_id, result or {}))
-        for number in list(self.numbers.get(trial_id, ())):
+        last = self._interrupted | dict(self._parts(trial_id, result or {}))
+        left = list(self.numbers.get(trial_id, ()))
+        if error and len(left) > 1:
+            self._alone.update(left)
+            self._again.extend(left)
+            left.clear()
+        for number in left:
             self._over(trial_id, number, last.get(number), error)
         self.numbers.pop(trial_id, None)
 
@@ -237,6 +258,7 @@ class AskTell(Searcher):  # type: ignore[misc]
 
     def _over(self, trial_id: str, number: int, part: dict[str, Any] | None, error: bool) -> None:
         self.numbers[trial_id].remove(number)
+        self._interrupted.pop(number, None)
         try:
             outcome, score = self.ledger.end(number, part, error)
         except Exception as raised:

@@ -21,11 +21,11 @@ from sweeps.running.trainable import TrialTrainable, device_of
 
 
 class Actor:
-    """A recorder's handle that keeps what it is sent; it refuses the last scalars of `sick`, beside others and alone."""
+    """A recorder's handle that keeps what it is sent; it refuses the last scalars of `sick`, beside others, in halves and alone."""
 
     def __init__(self, sick: int | None = None) -> None:
         self.sent: list[Any] = []
-        refusals = [0, 1]
+        refusals = [0, 1, 2]
 
         def put(*messages: Any) -> None:
             last = any(isinstance(m, UpdateScalars) and m.trial == sick and m.update == 9 for m in messages)
@@ -128,7 +128,9 @@ def test_an_error_is_told_of_the_trial_that_it_belongs_to(
     assert told[1][-1]["failed"] == "ValueError: no more of this one"
     assert told[1][-1]["over"]
     splits = [part["split"] for number in range(3) for part in told[number] if "split" in part]
-    assert splits == ["3 trials side by side, now one by one: ValueError: no more of this one"]
+    assert splits == [
+        f"{count} trials side by side, now in halves: ValueError: no more of this one" for count in (3, 2)
+    ]
     assert "no more of this one" in (trial_folder(tmp_path, 1) / ERROR_FILE).read_text()
     for number in (0, 2):
         near(scores(told[number])[-1:], alone[number][-1:])

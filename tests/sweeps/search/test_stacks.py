@@ -123,13 +123,35 @@ def test_it_is_told_once_that_those_of_a_stack_go_on_one_by_one(sweep_of: Sweeps
     assert [number for number, *_ in notes(ask_tell).reports] == [0]
 
 
-def test_a_worker_that_dies_takes_those_with_it_that_were_not_over(sweep_of: Sweeps) -> None:
+def test_those_whose_worker_died_for_good_get_one_of_their_own_each(sweep_of: Sweeps) -> None:
+    """Nobody knows which of them it was."""
     ask_tell, _ = one_stack(sweep_of)
     ask_tell.on_trial_result("t", beside([{"number": 2, **finished(-1.0)}]))
     ask_tell.on_trial_complete("t", None, error=True)
-    assert {number: outcome for number, (outcome, _) in notes(ask_tell).ended.items()} == {
-        0: Outcome.FAILED, 1: Outcome.FAILED, 2: Outcome.FINISHED,
-    }  # fmt: skip
+    assert {number: outcome for number, (outcome, _) in notes(ask_tell).ended.items()} == {2: Outcome.FINISHED}
+    assert ask_tell.unfinished == []  # they wait
+    for number, guilty in ((0, True), (1, False)):
+        config = ask_tell.suggest(f"t{number}")
+        assert isinstance(config, dict)
+        assert numbers_in(config) == [number]
+        ask_tell.on_trial_complete(f"t{number}", None if guilty else finished(-1.0), error=guilty)
+    assert ask_tell.suggest("more") == Searcher.FINISHED
+    assert [notes(ask_tell).ended[n][0] for n in range(3)] == [Outcome.FAILED, Outcome.FINISHED, Outcome.FINISHED]
+
+
+def test_what_stopped_before_the_others_of_its_stack_is_not_forgotten(sweep_of: Sweeps) -> None:
+    ask_tell, _ = one_stack(sweep_of)
+    stopped = {"score": 0.3, "updates": 4, "interrupted": True, "outcome": "interrupted"}
+    ask_tell.on_trial_result("t", beside([{"number": 1, **stopped}]))
+    ask_tell.on_trial_complete("t", beside([{"number": n, **stopped, "score": 0.4} for n in (0, 2)]))
+    assert {number: score for number, (_, score) in notes(ask_tell).ended.items()} == {0: 0.4, 1: 0.3, 2: 0.4}
+
+
+def test_tpe_asks_for_one_of_another_shape_and_no_more(sweep_of: Sweeps) -> None:
+    search = {"sampler": {"tpe": 4}, "trials": 30}
+    ask_tell = searcher(sweep_of({"hidden": {"low": 1, "high": 99}}, search=search, resources={"stack": 8}))
+    assert isinstance(ask_tell.suggest("t"), dict)
+    assert len(ask_tell.study("search").trials) == 2
 
 
 class Full(Notes):
@@ -156,9 +178,8 @@ def test_a_place_that_failed_is_raised_to_whoever_lets_tune_run(sweep_of: Sweeps
         halt.on_step_begin(2, [])
 
 
-@pytest.mark.parametrize("search", SEARCHES[:2], ids=lambda search: str(search["sampler"]))
-def test_a_new_driver_starts_what_was_asked_for_and_never_began(sweep_of: Sweeps, search: dict[str, Any]) -> None:
-    spec = sweep_of(SPACE, search=search, resources={"stack": STACK})
+def test_a_new_driver_starts_what_was_asked_for_and_never_began(sweep_of: Sweeps) -> None:
+    spec = sweep_of(SPACE, resources={"stack": STACK})
     first = searcher(spec)
     config = first.suggest("t0")
     assert isinstance(config, dict)
