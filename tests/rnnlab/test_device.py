@@ -24,7 +24,7 @@ from rnnlab.training.stack import Stack
 from rnnlab.written import validated
 
 PLAIN: dict[str, Any] = {
-    "task": {"kind": "adding", "length": 8},
+    "task": {"kind": "adding", "length": 5},
     "model": {"hidden": 4},
     "optim": {"batch": 3, "lr": 1e-2},
     "probe": {"batch": 2},
@@ -47,7 +47,7 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"between {name}": case(model={"between": name, "depth": 2}) for name in BETWEEN},
     "every probe": case(probe={"measure": list(PROBES)}, model={"cell": "lstm", "depth": 2}),
     "every probe, gru": case(probe={"measure": list(PROBES)}, model={"cell": "gru"}),
-    "norms beyond float64": case(task={"length": 90}, model={"init": {"orthogonal": 0.001}}),
+    "norms beyond float64": case(task={"length": 45}, model={"init": {"orthogonal": 1e-5}}),
     "zoneout": case(model={"cell": "lstm", "zoneout_h": 0.2, "zoneout_c": 0.3}),
     "dropout": case(model={"dropout": 0.3}),
     "dilation": case(model={"dilation": 2, "depth": 2}),
@@ -55,7 +55,7 @@ CASES: dict[str, dict[str, Any]] = {
     "truncated zoneout": case(model={"truncate": {"k1": 3, "k2": 5}, "zoneout_h": 0.2}),
     "checkpointed": case(model={"cell": "gru", "zoneout_h": 0.2}, optim={"gradient_checkpointing": "sqrt"}),
     "classes": case(task={"kind": "copying", "length": 10}, model={"cell": "gru"}),
-    "loss": {**case(), "task": {"kind": "adding", "length": 8, "loss": {"at": "every"}}},
+    "loss": {**case(), "task": {"kind": "adding", "length": 5, "loss": {"at": "every"}}},
     "a lane that diverges": case(optim={"kind": "sgd", "lr": 50.0}, budget={"updates": 8}),
 }  # fmt: skip
 

@@ -37,7 +37,7 @@ def trial(clip: str = "norm", number: int = 0, **sections: Any) -> TrialSpec:
     own = CLIPS[clip].by_lane
     value = BARE.get(clip, BARE.get(own or "", (0.05, 0.3, 2.0)))[number]
     plain: dict[str, Any] = {
-        "task": {"kind": "adding", "length": 15},
+        "task": {"kind": "adding", "length": 10},
         "model": {"hidden": 5, "init": ("default", "orthogonal", "glorot")[number]},
         "optim": {
             "kind": "adam",
@@ -46,7 +46,7 @@ def trial(clip: str = "norm", number: int = 0, **sections: Any) -> TrialSpec:
             "clip": {clip: {own: value}} if own else clip,
         },
         "replicates": 2,
-        "budget": {"updates": 14, "evaluations": 3},
+        "budget": {"updates": 8, "evaluations": 2},
         "seed": number,
     }
     return validated(
@@ -212,7 +212,7 @@ class TestShape:
             {"model": {"dropout": 0.1}}, {"model": {"zoneout_h": 0.1}}, {"model": {"between": "residual"}},
             {"model": {"truncate": {"k1": 2, "k2": 4}}}, {"optim": {"batch": 5}}, {"optim": {"kind": "sgd"}},
             {"optim": {"beta1": 0.8}}, {"optim": {"clip": {"value": 1.0}}}, {"optim": {"regulariser": "omega"}},
-            {"optim": {"gradient_checkpointing": 3}}, {"budget": {"updates": 15}}, {"budget": {"evaluations": 2}},
+            {"optim": {"gradient_checkpointing": 3}}, {"budget": {"updates": 15}}, {"budget": {"evaluations": 3}},
         ],
         ids=str,
     )  # fmt: skip

@@ -106,7 +106,7 @@ def test_a_probe_keeps_what_float32_cannot() -> None:
         def scalars(self, update: int, values: Any) -> None:
             pass
 
-    made.recorder = Kept()  # type: ignore[assignment]
+    made.recorders = [Kept()]
     while not made.advance().done:
         pass
     assert set(told) == {0, 3}

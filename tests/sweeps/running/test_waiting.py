@@ -34,21 +34,21 @@ def test_until_nothing_is_left() -> None:
 
 @pytest.mark.parametrize("away", [None, status(3, error="no answer")])
 def test_one_that_is_away_gets_the_patience_that_was_asked_for(away: RecorderStatus | None) -> None:
-    complete, seconds = waited(itertools.repeat(away), patience=0.6)
+    complete, seconds = waited(itertools.repeat(away), patience=0.3)
     assert not complete
-    assert 0.6 <= seconds < 3
+    assert 0.3 <= seconds < 3
 
 
 def test_one_that_answers_and_gets_nowhere_is_not_waited_for_without_end() -> None:
     """Started again and again, it answers now and then, and what it says is left goes up and down."""
     flapping = itertools.cycle([status(13), None, status(13, 6), status(14)])
-    complete, seconds = waited(flapping, patience=1.0, stuck=1.0)
+    complete, seconds = waited(flapping, patience=0.5, stuck=0.5)
     assert not complete
-    assert 1.0 <= seconds < 4
+    assert 0.5 <= seconds < 4
 
 
 def test_progress_starts_patience_anew() -> None:
-    slow = [status(left) for left in range(8, -1, -1) for _ in range(2)]  # half a second for each
-    complete, seconds = waited(slow, patience=0.1, stuck=1.5)
+    slow = [status(left) for left in range(3, -1, -1) for _ in range(2)]  # half a second for each
+    complete, seconds = waited(slow, patience=0.1, stuck=1.0)
     assert complete
-    assert seconds > 1.5
+    assert seconds > 1.0
