@@ -344,6 +344,8 @@ def main() -> None:
     options.add_argument("--workers", default=",".join(map(str, WORKERS)), help="senders of each row")
     options.add_argument("--keep", action="store_true", help="write the table beside this file")
     chosen = options.parse_args()
+    if unknown := set(chosen.stores.split(",")) - set(STORES):
+        options.error(f"--stores takes some of {', '.join(STORES)}, but got {', '.join(sorted(unknown))}")
     ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
     rows = []
     for store in chosen.stores.split(","):

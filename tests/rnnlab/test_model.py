@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from rnnlab import Network, from_torch, gradient_curve
 from rnnlab.errors import SpecError
-from rnnlab.model import WEIGHTS, build
+from rnnlab.model import build
+from rnnlab.parameters import WEIGHTS
 from rnnlab.spec import ModelSpec
 from rnnlab.training.seeding import generator_for
 

@@ -18,7 +18,8 @@ from rnnlab.choices import Choice, choose, options_of
 from rnnlab.curve import rms_norm
 from rnnlab.inits.draws import Draws
 from rnnlab.inits.orthogonal import orthogonal
-from rnnlab.model import Network, build, load_cell, parameter_shapes
+from rnnlab.model import Network, build, load_cell
+from rnnlab.parameters import parameter_shapes
 from rnnlab.probes.anchor import anchor_curves, anchor_gradients
 from rnnlab.probes.context import ProbeContext, zero_probes
 from rnnlab.probes.inputs import input_curve
